@@ -1,0 +1,1 @@
+"""Finds systems and reads their cards as text."""

@@ -1,0 +1,1 @@
+"""Words that everything shares: card, check, record, seed, errors, setup, place."""

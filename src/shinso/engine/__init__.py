@@ -1,0 +1,1 @@
+"""Time and state: program, loop, hooks, the run folder, checkpoints, launch."""

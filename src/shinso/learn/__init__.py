@@ -1,0 +1,1 @@
+"""Ready programs: supervised, adversarial, offpolicy, iterate."""

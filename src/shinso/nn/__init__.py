@@ -1,0 +1,1 @@
+"""Layers and losses that torch.nn lacks, one file each."""

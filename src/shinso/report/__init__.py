@@ -1,0 +1,1 @@
+"""The page, the curves and the event files that a run leaves behind."""

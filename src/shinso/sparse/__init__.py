@@ -1,0 +1,1 @@
+"""Sparse recovery and what grew out of it."""
