@@ -1,15 +1,17 @@
 """shinso: deep learning as one piece of real software."""
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
-__version__ = "0.1.0"
-
-_PACKAGES = ("core", "engine", "kernels", "data", "nn", "metrics", "learn", "basics", "vision", "generative", "rl", "sparse")
+__version__ = version("shinso")
 
 
 def __getattr__(name: str) -> Any:
     """Sub-packages load when first named, so that `import shinso` costs nothing."""
-    if name in _PACKAGES:
+    try:
         return import_module(f"shinso.{name}")
-    raise AttributeError(f"module 'shinso' has no attribute '{name}'")
+    except ModuleNotFoundError as missing:
+        if missing.name != f"shinso.{name}":
+            raise
+        raise AttributeError(f"module 'shinso' has no attribute '{name}'") from None

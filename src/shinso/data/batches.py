@@ -1,0 +1,58 @@
+"""Batches as a state machine: (epoch, position, seed) says which examples come next, so a run resumes mid-epoch.
+
+The order of an epoch is a permutation drawn from (seed, epoch) alone; augmentation draws from (seed, epoch, index).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from shinso.core.seed import generator
+from shinso.data.examples import Description, Examples, to_float
+
+Augment = Callable[[Tensor, Tensor, int], Tensor]
+"""(inputs of a batch, their indices, epoch) -> inputs of the same shape and type"""
+
+
+@final
+class Batches:
+    """An endless stream of (inputs float32 on `device`, targets) from one resident split."""
+
+    def __init__(self, examples: Examples, about: Description, batch_size: int, *, seed: int, device: str = "cpu",
+                 augment: Augment | None = None):
+        self.about, self.batch_size, self.seed, self.augment = about, batch_size, seed, augment
+        self.inputs, self.targets = examples.inputs.to(device), examples.targets.to(device)
+        self.per_epoch = -(-len(examples) // batch_size)
+        self.epoch = self.position = 0
+        self.order = self._order()
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """The next batch; the last one of an epoch may be shorter."""
+        if self.position == len(self.targets):
+            self.epoch, self.position = self.epoch + 1, 0
+            self.order = self._order()
+        index = self.order[self.position : self.position + self.batch_size]
+        self.position += len(index)
+        inputs = self.inputs.index_select(0, index)
+        if self.augment is not None:
+            inputs = self.augment(inputs, index, self.epoch)
+        return to_float(inputs, self.about), self.targets.index_select(0, index)
+
+    def state(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "position": self.position, "seed": self.seed}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.epoch, self.position, self.seed = state["epoch"], state["position"], state["seed"]
+        self.order = self._order()
+
+    def _order(self) -> Tensor:
+        draw = generator(self.seed, f"order/{self.epoch}")
+        return torch.randperm(len(self.targets), generator=draw).to(self.targets.device)
+
+
+def sweep(examples: Examples, about: Description, batch_size: int, device: str = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
+    """Every example once, in order: for evaluation."""
+    for inputs, targets in zip(examples.inputs.split(batch_size), examples.targets.split(batch_size), strict=True):
+        yield to_float(inputs.to(device), about), targets.to(device)
