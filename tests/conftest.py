@@ -1,0 +1,22 @@
+"""What every test shares: one thread, deterministic kernels, real data where it is present."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True, warn_only=False)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real data sets; the test is skipped where nobody has placed one."""
+    folder = os.environ.get("SHINSO_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("SHINSO_DATA names no folder with real data sets on this machine")
+    return Path(folder)
