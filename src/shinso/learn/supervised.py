@@ -1,32 +1,48 @@
 """One step is a batch, an objective and an update.
 
-The objective is a function of the system's own file; it returns named terms whose sum is the loss. Whatever else a
-system wants - dropout, noise, an evidence bound - happens inside it.
+What is learned stands in a Task: an objective that returns named terms whose sum is the loss - dropout, noise, an
+evidence bound happen inside it - and a measure that judges one example at a time.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
+from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.data.batches import Augment, Batches, sweep
-from shinso.data.examples import Dataset
+from shinso.data.examples import Dataset, Description
+from shinso.learn.blame import first_bad_layer
 
 Batch = tuple[Tensor, Tensor]
-Objective = Callable[[nn.Module, Batch, torch.Generator], Mapping[str, Tensor]]
-"""(model, batch, noise) -> named scalar terms; their sum is minimised"""
-Measure = Callable[[nn.Module, Batch, torch.Generator], Mapping[str, Tensor]]
-"""(model, batch, noise) -> named values per example (n,); a split's figure is their mean. One of them is `loss`"""
+"""inputs float32 (n, ...) normalised, targets int64 (n,)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a model is asked to do, as functions of the system's own file."""
+
+    objective: Callable[[nn.Module, Batch, Generator], Mapping[str, Tensor]]
+    """named scalar terms; their sum is minimised"""
+    measure: Callable[[nn.Module, Batch, Generator], Mapping[str, Tensor]]
+    """named values per example (n,); a split's figure is their mean; one of them is `loss`"""
+    pictures: Callable[[nn.Module, Dataset], dict[str, np.ndarray]] | None = None
+    """what the report shows: uint8 (height, width, 3) by name"""
+    predict: Callable[[nn.Module, Description, Sequence[Path]], list[tuple[str, float]]] | None = None
+    """(label, probability) for each of a user's files"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long and how fast: what supervised training needs beside a model, its data and its objective."""
+    """How long and how fast."""
 
     epochs: int
     batch_size: int
@@ -40,59 +56,73 @@ class Plan:
 
 @final
 class Supervised:
-    """A model, an optimiser, and batches in a resumable order."""
+    """A model, its optimiser, and batches in a resumable order."""
 
-    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, objective: Objective, measure: Measure,
-                 data: Dataset, plan: Plan, place: Place):
-        self.model, self.optimiser, self.objective, self.measure = model, optimiser, objective, measure
+    watched = ("loss",)
+
+    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, task: Task, data: Dataset, plan: Plan,
+                 place: Place):
+        self.model, self.optimiser, self.task = model, optimiser, task
         self.data, self.plan, self.place = data, plan, place
         self.batches = Batches(data.train, data.about, plan.batch_size, seed=plan.seed, device=place.device,
                                augment=plan.augment)
-        self.rng = generator(plan.seed, "objective", place.device)
+        self.noise = generator(plan.seed, "objective", place.device)
         self.rhythm = max(1, self.batches.per_epoch)
         self.total = plan.epochs * self.batches.per_epoch
         self.rates = [group["lr"] for group in optimiser.param_groups]
+        self.last: Batch | None = None
 
     def step(self, i: int) -> Record:
         if self.plan.schedule is not None:
             factor = self.plan.schedule(i / self.total)
             for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
-        batch = self.batches.next()
-        self.optimiser.zero_grad(set_to_none=True)
-        with self._precision():
-            terms = self.objective(self.model, batch, self.rng)
-            loss = torch.stack([*terms.values()]).sum() if len(terms) > 1 else next(iter(terms.values()))
+        self.last = batch = self.batches.next()
+        self.optimiser.zero_grad()
+        if self.place.precision == "bf16":
+            with torch.autocast(self.place.device.split(":")[0], torch.bfloat16):
+                terms = self.task.objective(self.model, batch, self.noise)
+        else:
+            terms = self.task.objective(self.model, batch, self.noise)
+        loss = sum(terms.values(), start=torch.zeros((), device=self.place.device)) if len(terms) > 1 else [*terms.values()][0]
         loss.backward()
         if self.plan.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
-        self.optimiser.step()
+        # On the CPU a loss that is not finite is seen before it reaches the weights, so that the layer can be named.
+        if self.place.device != "cpu" or math.isfinite(loss):
+            self.optimiser.step()
         record = {name: term.detach() for name, term in terms.items()}
-        return {"loss": loss.detach(), **record}
+        record["loss"] = loss.detach()
+        return record
 
     @torch.no_grad()
     def evaluate(self, split: str) -> Record:
-        """Means over `validation` or `test`; the model is in evaluation mode and the noise is the same every time."""
+        """Means over `validation` or `test`, in evaluation mode, with the same noise every time."""
         self.model.eval()
         noise = generator(self.plan.seed, f"evaluate/{split}", self.place.device)
-        sums: dict[str, Tensor] = {}
         examples = getattr(self.data, split)
+        sums: dict[str, float] = {}
         for batch in sweep(examples, self.data.about, 500, self.place.device):
-            with self._precision():
-                for name, values in self.measure(self.model, batch, noise).items():
-                    sums[name] = sums.get(name, 0) + values.double().sum()
+            with torch.autocast(self.place.device.split(":")[0], torch.bfloat16, enabled=self.place.precision == "bf16"):
+                values = self.task.measure(self.model, batch, noise)
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + float(value.double().sum())
         self.model.train()
-        return {name: total / max(1, len(examples)) for name, total in sums.items()}
+        return {name: total / len(examples) for name, total in sums.items()}
 
     def state(self) -> dict[str, Any]:
-        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(),
-                "batches": self.batches.state(), "rng": self.rng.get_state()}
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "batches": self.batches.state(),
+            "noise": self.noise.get_state(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.batches.restore(state["batches"])
-        self.rng.set_state(state["rng"])
+        self.noise.set_state(state["noise"])
 
     def networks(self) -> dict[str, nn.Module]:
         return {"model": self.model}
@@ -100,5 +130,14 @@ class Supervised:
     def example(self) -> dict[str, Tensor]:
         return {"model": torch.zeros(2, *self.data.about.shape, device=self.place.device)}
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.place.device.split(":")[0], torch.bfloat16, enabled=self.place.precision == "bf16")
+    def blame(self) -> str:
+        """Where the last batch left the finite numbers."""
+        return first_bad_layer(self.model, self.last[0]) if self.last is not None else "nothing was computed yet"
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        return self.task.pictures(self.model, self.data) if self.task.pictures else {}
+
+    def predict(self, files: Sequence[Path]) -> list[tuple[str, float]]:
+        if self.task.predict is None:
+            raise UserError(type(self.model).__name__, "this system does not answer for files", "use a classifier's run")
+        return self.task.predict(self.model, self.data.about, files)
