@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from shinso.core.seed import generator
-from shinso.data.examples import Description, Examples, to_float
+from shinso.data.examples import Description, Split, to_float
 
 Augment = Callable[[Tensor, Tensor, int], Tensor]
 """(inputs of a batch, their indices, epoch) -> inputs of the same shape and type"""
@@ -18,12 +18,16 @@ Augment = Callable[[Tensor, Tensor, int], Tensor]
 
 @final
 class Batches:
-    """An endless stream of (inputs float32 on `device`, targets) from one resident split."""
+    """An endless stream of (inputs float32 on `device`, targets) from one split, resident or on disk."""
 
-    def __init__(self, examples: Examples, about: Description, batch_size: int, *, seed: int, device: str = "cpu",
+    ahead = 3
+    """batches that a split on disk prepares in advance; reading ahead is no part of the state"""
+
+    def __init__(self, examples: Split, about: Description, batch_size: int, *, seed: int, device: str = "cpu",
                  augment: Augment | None = None):
         self.about, self.batch_size, self.seed, self.augment = about, batch_size, seed, augment
-        self.inputs, self.targets = examples.inputs.to(device), examples.targets.to(device)
+        self.split = examples.to(device)
+        self.targets = self.split.targets
         self.per_epoch = -(-len(examples) // batch_size)
         self.epoch = self.position = 0
         self.order = self._order()
@@ -35,7 +39,8 @@ class Batches:
             self.order = self._order()
         index = self.order[self.position : self.position + self.batch_size]
         self.position += len(index)
-        inputs = self.inputs.index_select(0, index)
+        self.split.expect(self.order[self.position : self.position + self.ahead * self.batch_size])
+        inputs = self.split.pick(index)
         if self.augment is not None:
             inputs = self.augment(inputs, index, self.epoch)
         return to_float(inputs, self.about), self.targets.index_select(0, index)
@@ -52,7 +57,10 @@ class Batches:
         return torch.randperm(len(self.targets), generator=draw).to(self.targets.device)
 
 
-def sweep(examples: Examples, about: Description, batch_size: int, device: str = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
+def sweep(examples: Split, about: Description, batch_size: int, device: str = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
     """Every example once, in order: for evaluation."""
-    for inputs, targets in zip(examples.inputs.split(batch_size), examples.targets.split(batch_size), strict=True):
-        yield to_float(inputs.to(device), about), targets.to(device)
+    every = torch.arange(len(examples))
+    for start in range(0, len(examples), batch_size):
+        examples.expect(every[start + batch_size : start + 2 * batch_size])
+        inputs = examples.pick(every[start : start + batch_size])
+        yield to_float(inputs.to(device), about), examples.targets[start : start + batch_size].to(device)
