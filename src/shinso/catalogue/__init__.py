@@ -1,1 +1,1 @@
-"""Finds systems and reads their cards as text."""
+"""The catalogue: finds systems and reads their cards as text."""

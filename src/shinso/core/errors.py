@@ -13,8 +13,13 @@ class UserError(Exception):
 
     def line(self) -> str:
         """The whole message on one line; control characters in names are shown escaped."""
-        text = f"{self.where}: {self.what.rstrip('.')}. {self.cure.rstrip('.')}."
+        text = f"{self.where}: {_ended(self.what)} {_ended(self.cure)}"
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _ended(sentence: str) -> str:
+    """One full stop, or the mark that is already there."""
+    return sentence if sentence.endswith(("?", "!", "。")) else sentence.rstrip(".") + "."
 
 
 class Diverged(Exception):

@@ -1,0 +1,211 @@
+"""Finds systems and reads what they say about themselves, as text: nothing is imported until a system is run.
+
+A system is a file of a subject's folder with a literal `CARD = Card(...)` and a function or name `build`. Its path is
+its name: `vision/lenet.py` is `vision.lenet`.
+"""
+
+import ast
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from shinso.core.errors import UserError
+from shinso.core.setup import nearest
+
+PACKAGE = "shinso"
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a Setup, as it stands in the file."""
+
+    name: str
+    annotation: str
+    default: str
+    """the expression, empty when the field has none"""
+    help: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One claim that the file can check: the function's name and what its docstring says."""
+
+    name: str
+    claim: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named Setup: which fields it sets, as expressions."""
+
+    name: str
+    changes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class System:
+    """Where a system stands, and its file as a syntax tree; everything else is read from it when asked for."""
+
+    path: str
+    file: Path
+    tree: ast.Module
+
+    @property
+    def doc(self) -> str:
+        return ast.get_docstring(self.tree) or ""
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """The fields of CARD; functions stay names."""
+        call = _assigned(self.tree, "CARD")
+        if not isinstance(call, ast.Call):
+            raise UserError(self.file, "CARD is not a literal Card(...)", "write the card as one literal")
+        try:
+            return {k.arg: _plain(k.value) for k in call.keywords if k.arg}
+        except ValueError:
+            raise UserError(self.file, "CARD holds an expression", "write only literals and names of facts") from None
+
+    @cached_property
+    def fields(self) -> list[Field]:
+        """The fields of Setup in their order, each with the string literal that follows it."""
+        body = next((n.body for n in self.tree.body if isinstance(n, ast.ClassDef) and n.name == "Setup"), [])
+        found = []
+        for node, following in zip(body, [*body[1:], None], strict=True):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                default = ast.unparse(node.value) if node.value else ""
+                found.append(Field(node.target.id, ast.unparse(node.annotation), default, _string(following)))
+        return found
+
+    @cached_property
+    def variants(self) -> list[Variant]:
+        """VARIANTS in its order; a Setup that is not written as a literal call shows no changes."""
+        table = _assigned(self.tree, "VARIANTS")
+        if not isinstance(table, ast.Dict):
+            return []
+        pairs = zip(table.keys, table.values, strict=True)
+        return [Variant(k.value, _keywords(v)) for k, v in pairs if isinstance(k, ast.Constant)]
+
+    @cached_property
+    def facts(self) -> list[Fact]:
+        """The facts that the card names, in its order."""
+        functions = {n.name: n for n in self.tree.body if isinstance(n, ast.FunctionDef)}
+        return [_fact(name, functions.get(name)) for name in self.card.get("facts", ())]
+
+
+def systems(root: Path | None = None) -> dict[str, System]:
+    """Every system below `root` (the package itself), by path, sorted."""
+    root = root or ROOT
+    found = {}
+    for file in sorted(root.rglob("[!_]*.py")):
+        parts = file.relative_to(root).with_suffix("").parts
+        if len(parts) < 2 or any(part.startswith(("_", ".")) for part in parts):
+            continue
+        source = file.read_text(encoding="utf-8")
+        if "\nCARD = Card(" in source and ("\ndef build(" in source or "\nbuild = " in source):
+            found[".".join(parts)] = System(".".join(parts), file, ast.parse(source, str(file)))
+    return found
+
+
+def system(path: str, root: Path | None = None) -> System:
+    """The system of this path; only its own file is parsed. An unknown path is refused with the nearest name."""
+    root = root or ROOT
+    parts = path.split(".")
+    file = root.joinpath(*parts).with_suffix(".py") if all(p.isidentifier() for p in parts) else root
+    if file.is_file() and len(parts) > 1 and not parts[-1].startswith("_"):
+        source = file.read_text(encoding="utf-8")
+        if "\nCARD = Card(" in source and ("\ndef build(" in source or "\nbuild = " in source):
+            return System(path, file, ast.parse(source, str(file)))
+    known = list(systems(root))
+    by_last = [name for name in known if name.rpartition(".")[2] == path]
+    hint = f"did you mean '{by_last[0]}'?" if by_last else nearest(path, known) if known else "nothing is installed"
+    raise UserError(path, "there is no system of this path", hint)
+
+
+def load(path: str, root: Path | None = None) -> ModuleType:
+    """The system's module, imported; an extra that it needs and that is not installed is one sentence."""
+    found = system(path, root)
+    try:
+        if root is None or root == ROOT:
+            return importlib.import_module(f"{PACKAGE}.{path}")
+        return _import_file(found)
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if package == PACKAGE:
+            raise
+        raise missing_package(path, package) from None
+
+
+def missing_package(where: str, package: str) -> UserError:
+    """What to type when `package` is not installed: the extra of this project that brings it, if one does."""
+    from importlib.metadata import requires
+
+    extra = ""
+    for line in requires(PACKAGE) or ():
+        wanted, _, condition = line.partition(";")
+        if wanted.strip().startswith(package) and "extra ==" in condition and not extra:
+            extra = condition.partition("==")[2].strip(" '\"")
+    command = f"pip install 'shinso[{extra}]'" if extra else f"pip install {package}"
+    return UserError(where, f"it needs {package}, which is not installed", f"type: {command}")
+
+
+def topics(found: Iterable[System]) -> dict[str, System]:
+    """Which system makes each claimed topic work; two systems may not claim the same one."""
+    claimed: dict[str, System] = {}
+    for one in found:
+        for topic in one.card.get("topics", ()):
+            if topic in claimed:
+                raise UserError(one.path, f"topic {topic} is already claimed by {claimed[topic].path}", "claim it once")
+            claimed[topic] = one
+    return claimed
+
+
+def _import_file(found: System) -> ModuleType:
+    name = f"{PACKAGE}_elsewhere.{found.path}"
+    spec = importlib.util.spec_from_file_location(name, found.file)
+    if spec is None or spec.loader is None:
+        raise UserError(found.file, "this file cannot be imported", "give a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _assigned(tree: ast.Module, name: str) -> ast.expr | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+            return node.value
+        if isinstance(node, ast.AnnAssign) and getattr(node.target, "id", "") == name:
+            return node.value
+    return None
+
+
+def _plain(node: ast.expr) -> Any:
+    if isinstance(node, (ast.Tuple, ast.List)):
+        return tuple(_plain(element) for element in node.elts)
+    return node.id if isinstance(node, ast.Name) else ast.literal_eval(node)
+
+
+def _keywords(node: ast.expr) -> dict[str, str]:
+    if not isinstance(node, ast.Call):
+        return {}
+    return {k.arg: ast.unparse(k.value) for k in node.keywords if k.arg}
+
+
+def _string(node: ast.stmt | None) -> str:
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        return " ".join(node.value.value.split())
+    return ""
+
+
+def _fact(name: str, function: ast.FunctionDef | None) -> Fact:
+    lines = (ast.get_docstring(function) or "").splitlines() if function else []
+    source = next((line.partition(":")[2].strip() for line in lines if line.strip().startswith("Source:")), "")
+    return Fact(name, lines[0].strip() if lines else "", source.rstrip("."))

@@ -1,0 +1,49 @@
+"""`shinso show PATH`: the card of one system."""
+
+import click
+
+from shinso.catalogue import index
+from shinso.cli.command import Command, flag
+from shinso.cli.layout import definitions, styled, terminal_width, wrap
+from shinso.cli.list import entry, print_json
+from shinso.cli.phrases import language, say
+
+
+def command() -> click.Command:
+    return Command("show", show_card, [click.Argument(["path"], metavar="PATH"), flag("json", "option.json")])
+
+
+def show_card(*, path: str, json: bool) -> None:
+    """Prints the card; with `json` the same object that `list --json` has for it."""
+    one = index.system(path)
+    if json:
+        print_json(entry(one) | {"file": str(one.file)})
+        return
+    print("\n".join(card_lines(one)))
+
+
+def card_lines(one: index.System) -> list[str]:
+    """The card as text: what it is, its equations, claims, variants, fields, and where it stands."""
+    card, ja = one.card, language() == "ja"
+    name, other = (card["name_ja"], card["name"]) if ja else (card["name"], card["name_ja"])
+    lines = [f"{styled(name, 'bold')}  {styled(other, 'dim')}", styled(card["paper"], "dim"), ""]
+    lines += wrap(card["summary_ja" if ja else "summary"], terminal_width())
+    lines += _section("word.equations", [(f"({i})", text) for i, text in enumerate(card["equations"], 1)])
+    facts = [(fact.name, f"{fact.claim} [{fact.source}]") for fact in one.facts]
+    lines += _section("word.facts", facts)
+    lines += _section("word.variants", [(v.name, _changes(v)) for v in one.variants])
+    fields = [(f"--{f.name.replace('_', '-')}", f"{f.help} [{f.annotation}, {f.default}]") for f in one.fields]
+    lines += _section("word.fields", fields)
+    notes = card.get("notes_ja" if ja else "notes") or card.get("notes", ())
+    lines += _section("word.notes", [("*", note) for note in notes])
+    lines += _section("word.topics", [("", ", ".join(card["topics"]))] if card["topics"] else [])
+    lines += _section("word.file", [("", str(one.file))])
+    return [*lines, "", styled(f"shinso run {one.path}", "cyan"), styled(f"shinso check {one.path}", "cyan")]
+
+
+def _section(title: str, rows: list[tuple[str, str]]) -> list[str]:
+    return ["", styled(say(title), "bold"), *definitions(rows)] if rows else []
+
+
+def _changes(variant: index.Variant) -> str:
+    return ", ".join(f"{k}={v}" for k, v in variant.changes.items()) or say("show.defaults")
