@@ -1,6 +1,8 @@
 """One seed in, named independent streams out."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -16,12 +18,9 @@ def generator(seed: int, name: str, device: str = "cpu") -> torch.Generator:
     return torch.Generator(device=device).manual_seed(derive(seed, name))
 
 
-def seed_everything(seed: int) -> None:
-    """Seeds Python, NumPy and torch (all devices) for code that draws from the global streams."""
-    import random
-
-    import numpy as np
-
-    random.seed(derive(seed, "python"))
-    np.random.seed(derive(seed, "numpy") & 0xFFFFFFFF)  # noqa: NPY002 - the legacy global stream is what users call
-    torch.manual_seed(derive(seed, "torch"))
+@contextmanager
+def drawing_from(seed: int, name: str) -> Iterator[None]:
+    """Inside, torch's global CPU stream is the stream `name`, for initialisers that take no generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, name))
+        yield

@@ -20,7 +20,7 @@ def resolve(device: str = "auto", precision: str = "auto", compile: str = "auto"
     """The Place that the options mean here; what the machine does not have is refused with what to type instead.
 
     `auto`: the first of cuda, mps, cpu that is there; bf16 on CUDA devices that compute with it, else fp32;
-    no compilation (it costs 5-30 s and seldom pays on small networks). `threads` None means one until `trial` says more.
+    no compilation (it costs 5-30 s and seldom pays on small networks); without `threads` one, until `trial` says more.
     """
     kind = _device(device)
     number = _precision(precision, kind)
@@ -75,7 +75,7 @@ def _device(device: str) -> str:
     except RuntimeError:
         raise UserError("--device", f"'{device}' is not a device", "use auto, cpu, cuda, cuda:N or mps") from None
     if kind == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device", "this torch sees no CUDA device", "use --device cpu, or install a CUDA build of torch")
+        raise UserError("--device", "this torch sees no CUDA device", "use --device cpu, or install torch for CUDA")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise UserError("--device", "this machine has no Metal device", "use --device cpu")
     if kind not in ("cpu", "cuda", "mps"):

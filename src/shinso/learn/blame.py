@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 def first_bad_layer(model: nn.Module, inputs: Tensor) -> str:
-    """The first tensor that is not finite, in the order of computation: input, then weights and output layer by layer."""
+    """The first tensor that is not finite in the order of computation: input, then each layer's weights and output."""
     if not inputs.isfinite().all():
         rows = (~inputs.isfinite().flatten(1).all(1)).nonzero().flatten().tolist()
         return f"input, rows {rows[:5]} of the batch"

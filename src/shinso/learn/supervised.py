@@ -6,7 +6,9 @@ evidence bound happen inside it - and a measure that judges one example at a tim
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -63,6 +65,10 @@ class Supervised:
     def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, task: Task, data: Dataset, plan: Plan,
                  place: Place):
         self.model, self.optimiser, self.task = model, optimiser, task
+        self.forward = torch.compile(model) if place.compile else model
+        self.precision = partial(torch.autocast, place.device.split(":")[0], torch.bfloat16)
+        if place.precision == "fp32":
+            self.precision = nullcontext
         self.data, self.plan, self.place = data, plan, place
         self.batches = Batches(data.train, data.about, plan.batch_size, seed=plan.seed, device=place.device,
                                augment=plan.augment)
@@ -79,12 +85,11 @@ class Supervised:
                 group["lr"] = rate * factor
         self.last = batch = self.batches.next()
         self.optimiser.zero_grad()
-        if self.place.precision == "bf16":
-            with torch.autocast(self.place.device.split(":")[0], torch.bfloat16):
-                terms = self.task.objective(self.model, batch, self.noise)
-        else:
-            terms = self.task.objective(self.model, batch, self.noise)
-        loss = sum(terms.values(), start=torch.zeros((), device=self.place.device)) if len(terms) > 1 else [*terms.values()][0]
+        with self.precision():
+            terms = self.task.objective(self.forward, batch, self.noise)
+        loss, *others = terms.values()
+        for term in others:
+            loss = loss + term
         loss.backward()
         if self.plan.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
@@ -103,7 +108,7 @@ class Supervised:
         examples = getattr(self.data, split)
         sums: dict[str, float] = {}
         for batch in sweep(examples, self.data.about, 500, self.place.device):
-            with torch.autocast(self.place.device.split(":")[0], torch.bfloat16, enabled=self.place.precision == "bf16"):
+            with self.precision():
                 values = self.task.measure(self.model, batch, noise)
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + float(value.double().sum())
@@ -139,5 +144,5 @@ class Supervised:
 
     def predict(self, files: Sequence[Path]) -> list[tuple[str, float]]:
         if self.task.predict is None:
-            raise UserError(type(self.model).__name__, "this system does not answer for files", "use a classifier's run")
+            raise UserError("predict", "this system does not answer for files", "use the run of a classifier")
         return self.task.predict(self.model, self.data.about, files)

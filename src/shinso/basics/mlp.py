@@ -1,0 +1,149 @@
+r"""Multilayer perceptron: layers of affine maps with a bend between them (Rumelhart, Hinton, Williams 1986).
+
+    h_0 = x,   h_l = max(W_l h_{l-1} + b_l, 0)                                                     (1)
+    p(k | x) = softmax(W_L h_{L-1} + b_L)_k,   loss = -log p(y | x)                                (2)
+
+Without the bend any number of layers is one affine map. The surprise: with it, two hidden units are enough for XOR,
+which no single perceptron can compute.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import prod
+from typing import Literal, final
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from shinso.core.card import Card, Check, at_most, exactly
+from shinso.core.place import Place
+from shinso.core.seed import drawing_from
+from shinso.data.examples import open_data
+from shinso.kernels.mlp import mlp_cross_entropy
+from shinso.learn.classify import CLASSIFY
+from shinso.learn.schedules import constant, cosine
+from shinso.learn.supervised import Batch, Plan, Supervised
+
+
+@final
+class MLP(nn.Module):
+    """(1) and the logits of (2): (batch, ...) flattened to (batch, sizes[0]) -> (batch, sizes[-1])."""
+
+    def __init__(self, sizes: tuple[int, ...]):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.flatten(1)
+        for layer in self.layers[:-1]:
+            h = F.relu(layer(h))  # (1)
+        return self.layers[-1](h)
+
+
+def objective(model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
+    """(2), forward and backward in one pass where the kernel is there."""
+    inputs, targets = batch
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+    return {"loss": mlp_cross_entropy(inputs.flatten(1), targets, weights, biases)}
+
+
+def xor_by_hand() -> Check:
+    """Two hidden units with hand-set weights compute XOR exactly.
+
+    Source: Minsky and Papert 1969 for the need of a hidden layer; max(a+b, 0) - 2 max(a+b-1, 0) is XOR
+    """
+    network = MLP((2, 2, 1)).double()
+    weights = ([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0], [[1.0, -2.0]], [0.0])
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), weights, strict=True):
+            parameter.copy_(torch.tensor(value))
+        table = network(torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64)).flatten()
+    return exactly(float((table - torch.tensor([0.0, 1.0, 1.0, 0.0])).abs().max()), 0)
+
+
+def matrices_are_loops() -> Check:
+    """The matrix form equals the sums written out node by node.
+
+    Source: equation (1)
+    """
+    with drawing_from(0, "weights"):
+        network = MLP((5, 4, 3, 2)).double()
+        x = torch.randn(3, 5, dtype=torch.float64)
+    worst = 0.0
+    with torch.no_grad():
+        for row, answer in zip(x, network(x), strict=True):
+            h = row.tolist()
+            for depth, layer in enumerate(network.layers):
+                assert isinstance(layer, nn.Linear)  # noqa: S101 - for the type checker
+                z = [sum(w * v for w, v in zip(ws.tolist(), h, strict=True)) + float(b)
+                     for ws, b in zip(layer.weight, layer.bias, strict=True)]
+                h = z if depth == 2 else [max(v, 0.0) for v in z]
+            worst = max(worst, float((answer - torch.tensor(h)).abs().max()))
+    return at_most(worst, 1e-14)
+
+
+def parameters_of_the_course_network() -> Check:
+    """784-100-10 has 79,510 parameters.
+
+    Source: 784*100 + 100 + 100*10 + 10
+    """
+    return exactly(sum(weight.numel() for weight in MLP((784, 100, 10)).parameters()), 79_510)
+
+
+CARD = Card(
+    name="Multilayer perceptron",
+    name_ja="多層パーセプトロン",
+    paper="Rumelhart, Hinton, Williams 1986, Learning representations by back-propagating errors, Nature 323",
+    equations=(r"h_l = \max(W_l h_{l-1} + b_l, 0)", r"p(k \mid x) = \mathrm{softmax}(W_L h_{L-1} + b_L)_k"),
+    summary="Layers of affine maps with a bend between them: the plainest network that can learn any boundary.",
+    summary_ja="アフィン変換と折れ曲がりを重ねただけの、どんな境界も学べるもっとも素朴なネットワーク。",
+    topics=("basics.mlp",),
+    facts=(xor_by_hand, matrices_are_loops, parameters_of_the_course_network),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What can be chosen."""
+
+    data: str = "digits"
+    """data set: digits, mnist, two-moons, circles, spirals, xor, folder:PATH ..."""
+    hidden: tuple[int, ...] = (100,)
+    """units of each hidden layer, for example 100 or 128,64"""
+    epochs: int = 30
+    """passes over the training part"""
+    batch_size: int = 50
+    """examples per step"""
+    optimiser: Literal["sgd", "adam"] = "adam"
+    """update rule"""
+    lr: float = 0.002
+    """learning rate"""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """course of the learning rate over the run"""
+    patience: int = 0
+    """evaluations without improvement before stopping early; 0: never"""
+    seed: int = 0
+    """of the first weights and the order"""
+
+
+VARIANTS = {
+    "smoke": Setup(epochs=2, hidden=(16,)),
+    "default": Setup(),
+    "mnist": Setup(data="mnist", epochs=10, batch_size=100),
+    "xor": Setup(data="xor", hidden=(16,), epochs=60, lr=0.01),
+    "spirals": Setup(data="spirals", hidden=(64, 64), epochs=200, lr=0.01),
+}
+
+
+def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a frozen value
+    """The training program, for images and points alike."""
+    data = open_data(setup.data)
+    with drawing_from(setup.seed, "weights"):
+        network = MLP((prod(data.about.shape), *setup.hidden, len(data.about.classes))).to(place.device)
+    rule = torch.optim.Adam if setup.optimiser == "adam" else torch.optim.SGD
+    optimiser = rule(network.parameters(), lr=setup.lr, fused=place.device != "mps")
+    schedule = {"cosine": cosine, "constant": constant}[setup.schedule]
+    plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=schedule)
+    return Supervised(network, optimiser, replace(CLASSIFY, objective=objective), data, plan, place)

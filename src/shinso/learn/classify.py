@@ -1,0 +1,99 @@
+"""Classification as a Task: cross entropy, accuracy, a confusion matrix, and answers for a user's own files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from shinso.core.errors import UserError
+from shinso.core.figure import pixels, sheet
+from shinso.data.batches import sweep
+from shinso.data.examples import Dataset, Description, to_float
+from shinso.learn.supervised import Batch, Task
+from shinso.metrics.confusion import confusion
+
+
+def cross_entropy(model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
+    """Mean of -log softmax(model(x))_y over the batch."""
+    inputs, targets = batch
+    return {"loss": F.cross_entropy(model(inputs), targets)}
+
+
+def hits(model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
+    """Cross entropy and 0/1 accuracy of each example."""
+    inputs, targets = batch
+    logits = model(inputs).float()
+    loss = F.cross_entropy(logits, targets, reduction="none")
+    return {"loss": loss, "accuracy": (logits.argmax(1) == targets).double()}
+
+
+@torch.no_grad()
+def predict(model: nn.Module, about: Description, files: Sequence[Path]) -> list[tuple[str, float]]:
+    """The likeliest class of each image file and its probability."""
+    from shinso.data.prepare import prepare
+
+    if about.form == "points":
+        raise UserError(about.name, "a network trained on points reads no pictures", "train on images to predict files")
+    model.eval()
+    answers = []
+    for file in files:
+        inputs = to_float(prepare(file, about)[None].to(next(model.parameters()).device), about)
+        probability, index = model(inputs).float().softmax(1)[0].max(0)
+        answers.append((about.classes[int(index)], float(probability)))
+    return answers
+
+
+@torch.no_grad()
+def pictures(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
+    """The confusion matrix of the test split and, for images, the mistakes with the most confidence in them."""
+    model.eval()
+    device = next(model.parameters()).device
+    logits = torch.cat([model(inputs).float().cpu() for inputs, _ in sweep(data.test, data.about, 500, str(device))])
+    targets = torch.cat([targets for _, targets in sweep(data.test, data.about, 500)])
+    model.train()
+    probability, predicted = logits.softmax(1).max(1)
+    shown = {"confusion": _draw_confusion(confusion(predicted, targets, len(data.about.classes)), data.about.classes)}
+    wrong = (predicted != targets).nonzero().flatten()
+    if len(data.about.shape) == 3 and len(wrong):
+        worst = wrong[probability[wrong].argsort(descending=True)][:24]
+        inputs = torch.stack([data.test[int(i)][0] for i in worst])
+        titles = [f"{data.about.classes[int(targets[i])]} → {data.about.classes[int(predicted[i])]}" for i in worst]
+        shown["mistakes"] = _draw_mistakes(inputs, titles)
+    return shown
+
+
+CLASSIFY = Task(objective=cross_entropy, measure=hits, pictures=pictures, predict=predict)
+
+
+def _draw_confusion(counts: Tensor, classes: Sequence[str]) -> np.ndarray:
+    side = min(1200, 250 + 45 * len(classes))
+    figure = sheet(side, side)
+    axes = figure.add_subplot()
+    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("predicted / 予測")
+    axes.set_ylabel("true / 正解")
+    if len(classes) <= 30:
+        for row in range(len(classes)):
+            for column in range(len(classes)):
+                if counts[row, column]:
+                    colour = "white" if shares[row, column] > 0.5 else "black"
+                    axes.text(column, row, int(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+    return pixels(figure)
+
+
+def _draw_mistakes(inputs: Tensor, titles: Sequence[str]) -> np.ndarray:
+    rows = -(-len(titles) // 8)
+    figure = sheet(1000, 160 * rows)
+    for place, (image, title) in enumerate(zip(inputs, titles, strict=True)):
+        axes = figure.add_subplot(rows, 8, place + 1)
+        shown = image.permute(1, 2, 0).numpy()
+        axes.imshow(shown.squeeze(), cmap="gray_r" if shown.shape[2] == 1 else None, vmin=0, vmax=255)
+        axes.set_title(title, fontsize=10)
+        axes.axis("off")
+    return pixels(figure)
