@@ -11,8 +11,8 @@ def payload() -> bytes:
     """The uncompressed content of digits.bin."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    return digits.target.astype("uint8").tobytes() + digits.data.astype("uint8").tobytes()
+    images, labels = load_digits(return_X_y=True)
+    return labels.astype("uint8").tobytes() + images.astype("uint8").tobytes()
 
 
 if __name__ == "__main__":

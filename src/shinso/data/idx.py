@@ -7,7 +7,6 @@ import hashlib
 import struct
 import warnings
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path

@@ -1,0 +1,85 @@
+"""Augmentation of whole batches: each example's change is a hash of (seed, epoch, index), whatever batch it sits in.
+
+The inverse map from output to input coordinates, both measured from the image's centre:
+
+    x_in = R(theta) [[1, k], [0, 1]] diag(1/s_x, 1/s_y) (x_out - t)                                        (1)
+
+theta, k, log s and t are uniform on symmetric intervals. Simard, Steinkraus and Platt 2003 for handwriting; flips and
+shifted crops are those of He et al. 2016 for CIFAR-10.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from shinso.data.hashing import uniforms
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ShiftScaleRotate:
+    """Small affine changes for handwriting, (1), with linear interpolation and zeros outside.
+
+    Takes and gives uint8 or float (n, channels, height, width).
+    """
+
+    seed: int
+    shift: float = 1.5
+    """largest shift along each axis, pixels"""
+    scale: float = 0.12
+    """largest relative change of size; width and height change independently"""
+    rotate: float = 12.0
+    """largest turn, degrees"""
+    shear: float = 0.2
+    """largest slant k"""
+
+    def __call__(self, inputs: Tensor, index: Tensor, epoch: int) -> Tensor:
+        pixels = inputs if inputs.is_floating_point() else inputs.to(torch.float32)
+        grid = self.grid(index, epoch, inputs.shape[2], inputs.shape[3])
+        moved = F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
+        return moved if inputs.is_floating_point() else moved.round_().to(inputs.dtype)
+
+    def grid(self, index: Tensor, epoch: int, height: int, width: int) -> Tensor:
+        """Input coordinates (n, height, width, 2) of each output pixel, in -1..1 as grid_sample wants them."""
+        draw = uniforms(index, 6, seed=self.seed, epoch=epoch).mul_(2).sub_(1)
+        turn, slant = draw[:, 0] * (self.rotate * torch.pi / 180), draw[:, 1] * self.shear
+        narrow, flat = torch.exp(draw[:, 2:4] * self.scale).unbind(1)
+        a, b = turn.cos(), turn.sin()
+        xx, xy, yx, yy = a * narrow, (a * slant - b) * flat, b * narrow, (b * slant + a) * flat  # (1)
+        x = torch.arange(width, device=index.device) - (width - 1) / 2
+        y = torch.arange(height, device=index.device) - (height - 1) / 2
+        x = x[None, None, :] - draw[:, 4, None, None] * self.shift
+        y = y[None, :, None] - draw[:, 5, None, None] * self.shift
+        grid = torch.empty(len(index), height, width, 2, device=index.device)
+        torch.add(xx[:, None, None] * x, xy[:, None, None] * y, out=grid[..., 0])
+        torch.add(yx[:, None, None] * x, yy[:, None, None] * y, out=grid[..., 1])
+        return grid.mul_(torch.tensor([2 / width, 2 / height], device=index.device))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FlipCrop:
+    """A mirror image half of the time, and a crop of the same size from the picture with a border of zeros."""
+
+    seed: int
+    border: int = 4
+    """pixels added on each side; the crop may shift by as much"""
+    flip: bool = True
+    """whether left and right may change places; wrong for writing"""
+
+    def __call__(self, inputs: Tensor, index: Tensor, epoch: int) -> Tensor:
+        n, channels, height, width = inputs.shape
+        draw = uniforms(index, 3, seed=self.seed, epoch=epoch)
+        down, right = (draw[:, :2] * (2 * self.border + 1)).to(torch.int64).unbind(1)
+        rows = torch.arange(height, device=index.device) + down[:, None]
+        columns = torch.arange(width, device=index.device).expand(n, width)
+        if self.flip:
+            columns = torch.where(draw[:, 2:] < 0.5, columns, width - 1 - columns)
+        columns = columns + right[:, None]
+        wide = F.pad(inputs, (self.border,) * 4)
+        place = (rows * wide.shape[3])[:, :, None] + columns[:, None, :]
+        place = place.view(n, 1, -1).expand(n, channels, -1)
+        return wide.flatten(2).gather(2, place).view(n, channels, height, width)
