@@ -80,7 +80,7 @@ def matrices_are_loops() -> Check:
                 z = [sum(w * v for w, v in zip(ws.tolist(), h, strict=True)) + float(b)
                      for ws, b in zip(layer.weight, layer.bias, strict=True)]
                 h = z if depth == 2 else [max(v, 0.0) for v in z]
-            worst = max(worst, float((answer - torch.tensor(h)).abs().max()))
+            worst = max(worst, float((answer - torch.tensor(h, dtype=torch.float64)).abs().max()))
     return at_most(worst, 1e-14)
 
 

@@ -33,10 +33,10 @@ def hits(model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
 @torch.no_grad()
 def predict(model: nn.Module, about: Description, files: Sequence[Path]) -> list[tuple[str, float]]:
     """The likeliest class of each image file and its probability."""
-    from shinso.data.prepare import prepare
-
     if about.form == "points":
         raise UserError(about.name, "a network trained on points reads no pictures", "train on images to predict files")
+    from shinso.data.prepare import prepare
+
     model.eval()
     answers = []
     for file in files:

@@ -94,7 +94,7 @@ class Supervised:
         if self.plan.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
         # On the CPU a loss that is not finite is seen before it reaches the weights, so that the layer can be named.
-        if self.place.device != "cpu" or math.isfinite(loss):
+        if self.place.device != "cpu" or math.isfinite(loss.item()):
             self.optimiser.step()
         record = {name: term.detach() for name, term in terms.items()}
         record["loss"] = loss.detach()

@@ -1,0 +1,19 @@
+"""The confusion matrix counts every example once."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shinso.metrics.confusion import confusion
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=200))
+def test_rows_are_class_counts_and_the_trace_is_the_hits(pairs):
+    targets = torch.tensor([t for t, _ in pairs], dtype=torch.int64)
+    predicted = torch.tensor([p for _, p in pairs], dtype=torch.int64)
+    counts = confusion(predicted, targets, 5)
+    assert counts.sum(1).tolist() == torch.bincount(targets, minlength=5).tolist()
+    assert counts.trace() == (predicted == targets).sum()
+    for t in range(5):
+        for p in range(5):
+            assert counts[t, p] == sum(pair == (t, p) for pair in pairs)
