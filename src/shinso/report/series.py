@@ -1,0 +1,86 @@
+"""Curves from the rows of a run: one panel per figure, its training and validation values together."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SPLITS = ("validation", "test")
+FIRST = ("loss", "accuracy", "return_mean")
+LOG_FROM = 30.0
+"""positive curves whose largest value is this many times the smallest are drawn on a logarithmic axis"""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Finite values of one figure on one split, by step."""
+
+    split: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Everything that is drawn in one pair of axes."""
+
+    name: str
+    curves: tuple[Curve, ...]
+    log: bool
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a `records.jsonl`; a last line that was cut off is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        rows.append(row)
+    return rows
+
+
+def split_name(key: str) -> tuple[str, str]:
+    """`validation_loss` is ("loss", "validation"); `loss` is ("loss", "train")."""
+    for split in SPLITS:
+        if key.startswith(f"{split}_"):
+            return key[len(split) + 1 :], split
+    return key, "train"
+
+
+def panels(rows: Iterable[Mapping[str, Any]]) -> list[Panel]:
+    """A panel for each figure of the rows: the best known first, then by name."""
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for row in rows:
+        for key, value in row.items():
+            if key != "step" and isinstance(value, (int, float)) and math.isfinite(value):
+                name, split = split_name(key)
+                found.setdefault(name, {}).setdefault(split, []).append((row["step"], float(value)))
+    order = sorted(found, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    return [_panel(name, found[name]) for name in order]
+
+
+def smooth(values: Sequence[float], pieces: int = 60) -> list[float]:
+    """A centred moving mean over a window of 1/`pieces` of the curve; short curves stay as they are."""
+    reach = len(values) // (2 * pieces)
+    if reach < 1:
+        return list(values)
+    sums = [0.0]
+    for value in values:
+        sums.append(sums[-1] + value)
+    ends = [(max(0, i - reach), min(len(values), i + reach + 1)) for i in range(len(values))]
+    return [(sums[b] - sums[a]) / (b - a) for a, b in ends]
+
+
+def _panel(name: str, splits: Mapping[str, list[tuple[int, float]]]) -> Panel:
+    curves = []
+    for split in ("train", *SPLITS):
+        points = splits.get(split, [])
+        if points:
+            curves.append(Curve(split, tuple(s for s, _ in points), tuple(v for _, v in points)))
+    values = [value for curve in curves for value in curve.values]
+    log = min(values) > 0 and max(values) > LOG_FROM * min(values)
+    return Panel(name, tuple(curves), log)
