@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
-
 from oracles import records
+
 from shinso.core.errors import UserError
 from shinso.engine.loop import run
 from shinso.learn.iterate import Iterate, largest_change, settled

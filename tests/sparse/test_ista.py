@@ -7,9 +7,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import records
 from sklearn.linear_model import Lasso as SklearnLasso
 
-from oracles import records
 from shinso.core.errors import UserError
 from shinso.engine.loop import run
 from shinso.learn.iterate import settled
