@@ -64,7 +64,7 @@ def test_evaluation_does_not_depend_on_when_it_is_asked():
 
 def test_a_poisoned_input_is_named_before_it_reaches_the_weights():
     program = mlp.build(replace(mlp.VARIANTS["xor"], epochs=2))
-    program.batches.inputs[7, 0] = float("nan")
+    program.data.train.inputs[7, 0] = float("nan")
     with pytest.raises(Diverged, match="first bad tensor: input, rows"):
         list(run(program, Watch()))
     assert all(weight.isfinite().all() for weight in program.model.parameters())
