@@ -13,6 +13,13 @@ INK, RULE = "#1f2937", "#e5e7eb"
 
 def draw_curves(rows: Iterable[Mapping[str, Any]], title: str, path: Path) -> None:
     """Writes the picture, 150 dots per inch; a run without numbers gets axes that say so."""
+    import matplotlib
+
+    with matplotlib.rc_context({"font.family": ["DejaVu Sans"]}):  # whatever fonts a program's pictures asked for
+        _draw_all(rows, title, path)
+
+
+def _draw_all(rows: Iterable[Mapping[str, Any]], title: str, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
