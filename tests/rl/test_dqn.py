@@ -92,6 +92,31 @@ def test_many_updates_at_once_are_the_same_as_one_by_one(copy_every):
         assert torch.allclose(whole.frozen[name], single.frozen[name], atol=1e-6)
 
 
+@pytest.mark.parametrize("hidden", [(), (7,), (32, 16)])
+def test_the_gradient_by_hand_is_the_graphs(hidden):
+    learner = dqn.build(dqn.Setup(hidden=hidden, delta=0.7)).learner
+    moves = batch()
+    y = learner.targets(moves)
+    loss, value = (float(x) for x in learner.graph(moves, y))
+    wanted = [p.grad.clone() for p in learner.net.parameters()]
+    learner.net.zero_grad(set_to_none=False)
+    by_hand = learner.by_hand(moves.seen.numpy(), moves.actions.numpy(), y.numpy(), 0.7)
+    assert by_hand == pytest.approx((loss, value), rel=1e-5)
+    for p, grad in zip(learner.net.parameters(), wanted, strict=True):
+        assert grad.abs().max() > 1e-4 and torch.allclose(p.grad, grad, rtol=1e-5, atol=1e-7)
+
+
+def test_both_paths_learn_the_same():
+    setup = dqn.Setup(hidden=(32,), copy_every=5, lr=1e-3)
+    quick, plain = dqn.build(setup).learner, dqn.build(setup).learner
+    plain.by_hand = None
+    for seed in range(6):
+        quick.learn(batch(128, seed), 8)
+        plain.learn(batch(128, seed), 8)
+    for name, value in plain.weights().items():
+        assert torch.allclose(value, quick.weights()[name], atol=2e-5)
+
+
 @pytest.mark.parametrize("delta", DELTAS)
 def test_huber_is_torchs_and_its_slope_is_the_clipped_error(delta):
     x = torch.linspace(-6, 6, 4001, dtype=torch.float64, requires_grad=True)
@@ -149,9 +174,6 @@ def test_a_frozen_period_is_a_regression_on_linear_values():
 def test_freezing_does_not_cure_w_2w(gamma):
     one = torch.ones(1, 1, dtype=torch.float64)
     learner = dqn.linear(1, dqn.Setup(delta=float("inf"), gamma=gamma, copy_every=60), 0.5)
-    with torch.no_grad():
-        learner.net.weight.fill_(1.0)
-    learner.copy()
     moves = dqn.moves_between(one, 2 * one, torch.zeros(1, dtype=torch.float64))
     for period in range(1, 6):
         for _ in range(60):

@@ -12,7 +12,7 @@ is remembered as an end: beyond a time limit there is still value. Source: Pardo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Generic, Protocol, TypeVar, final
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class Learner(Protocol):
         """The current choice; it need not follow later updates."""
         ...
 
-    def learn(self, moves: Moves, updates: int) -> dict[str, Tensor]:
+    def learn(self, moves: Moves, updates: int) -> dict[str, Tensor | float]:
         """`updates` updates, each from its share of `moves`; named means over them."""
         ...
 
@@ -52,6 +52,9 @@ class Learner(Protocol):
     def chosen_by(self, weights: dict[str, Tensor]) -> Greedy:
         """The choice that kept weights make."""
         ...
+
+
+L = TypeVar("L", bound=Learner)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +85,11 @@ class Plan:
 
 
 @final
-class OffPolicy:
+class OffPolicy(Generic[L]):
     """A world, a memory and a learner; the best network of all validations is what the test judges."""
 
-    def __init__(self, learner: Learner, make: Callable[[], Any], plan: Plan, device: str,
-                 draw: Callable[["OffPolicy"], dict[str, np.ndarray]]):
+    def __init__(self, learner: L, make: Callable[[], Any], plan: Plan, device: str,
+                 draw: Callable[["OffPolicy[L]"], dict[str, np.ndarray]]):
         self.learner, self.make, self.plan, self.device, self.draw = learner, make, plan, device, draw
         self.total = max(1, plan.budget // plan.moves)
         self.rhythm = max(1, plan.rhythm // plan.moves)

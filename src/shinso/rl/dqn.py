@@ -33,6 +33,7 @@ from shinso.core.place import Place
 from shinso.core.seed import drawing_from
 from shinso.learn.offpolicy import Greedy, OffPolicy, Plan
 from shinso.learn.replay import Moves, Ring
+from shinso.rl import _by_hand as by_hand
 from shinso.rl._networks import count, nature, network, value_function
 from shinso.rl._pictures import pictures
 from shinso.worlds.finite import best_values, corridor, temptation, two_state
@@ -61,35 +62,50 @@ class DQN:
         self.net, self.optimiser, self.rules, self.place = net, optimiser, rules, place
         self.frozen = {name: value.detach().clone() for name, value in net.named_parameters()}
         self.updates = 0
+        self.by_hand = by_hand.Gradient(net) if by_hand.is_perceptron(net) else None
 
     def targets(self, moves: Moves) -> Tensor:
         """Equation (1) for n moves, (n,)."""
         with torch.no_grad():
-            values = torch.func.functional_call(self.net, self.frozen, (moves.then,))
+            values = self._values(self.frozen, moves.then)
             if self.rules.double:
-                best = values.gather(1, self.net(moves.then).argmax(1, keepdim=True)).squeeze(1)
+                best = values.gather(1, self._values(self.weights(), moves.then).argmax(1, keepdim=True)).squeeze(1)
             else:
                 best = values.amax(1)
             return moves.rewards + self.rules.gamma * (1 - moves.terminated) * best  # (1)
 
-    def update(self, moves: Moves, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def update(self, moves: Moves, targets: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """One descent on (2); the loss and the mean value of what was done."""
-        q = self.net(moves.seen).gather(1, moves.actions.unsqueeze(1)).squeeze(1)
-        loss = huber(q - targets, self.rules.delta).mean()  # (2)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        if self.by_hand is not None:
+            arrays = (moves.seen.numpy(), moves.actions.numpy(), targets.numpy())
+            loss, value = self.by_hand(*arrays, self.rules.delta)
+        else:
+            loss, value = self.graph(moves, targets)
         self.optimiser.step()
         self.updates += 1
         if self.updates % self.rules.copy_every == 0:
             self.copy()
+        return loss, value
+
+    def graph(self, moves: Moves, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient of (2) by automatic differentiation: the plain path, for every network and device."""
+        self.net.zero_grad(set_to_none=False)
+        q = self.net(moves.seen).gather(1, moves.actions.unsqueeze(1)).squeeze(1)
+        loss = huber(q - targets, self.rules.delta).mean()  # (2)
+        loss.backward()
         return loss.detach(), q.detach().mean()
+
+    def _values(self, weights: dict[str, Tensor], seen: Tensor) -> Tensor:
+        if self.by_hand is not None:
+            return torch.from_numpy(by_hand.values(by_hand.layers(weights), seen.numpy()))
+        return torch.func.functional_call(self.net, weights, (seen,))
 
     def copy(self) -> None:
         """Equation (5)."""
         for name, value in self.net.named_parameters():
             self.frozen[name].copy_(value.detach())  # (5)
 
-    def learn(self, moves: Moves, updates: int) -> dict[str, Tensor]:
+    def learn(self, moves: Moves, updates: int) -> dict[str, Tensor | float]:
         """`updates` updates; the targets of all are one look at the frozen copy for as long as it stays the same."""
         size, rules = len(moves.actions) // updates, self.rules
         losses, values, k = [], [], 0
@@ -102,7 +118,7 @@ class DQN:
                 losses.append(loss)
                 values.append(value)
             k += alike
-        return {"loss": torch.stack(losses).mean(), "q_mean": torch.stack(values).mean()}
+        return {"loss": sum(losses) / updates, "q_mean": sum(values) / updates}
 
     def nothing(self) -> dict[str, float]:
         return {"loss": 0.0, "q_mean": 0.0}
@@ -132,7 +148,7 @@ class DQN:
         self.updates = state["updates"]
 
 
-def played(setup: "Setup") -> OffPolicy:
+def played(setup: "Setup") -> OffPolicy[DQN]:
     """A program that has run to its end."""
     program = build(setup)
     for i in range(program.total):
@@ -140,7 +156,7 @@ def played(setup: "Setup") -> OffPolicy:
     return program
 
 
-def table_of(program: OffPolicy) -> np.ndarray:
+def table_of(program: OffPolicy[DQN]) -> np.ndarray:
     """The learned values of every state of a finite world, (states, actions)."""
     learner = program.learner
     states = np.eye(program.world.shape[0], dtype=np.float32)
@@ -148,9 +164,9 @@ def table_of(program: OffPolicy) -> np.ndarray:
 
 
 def linear(features: int, rules: "Setup", lr: float) -> DQN:
-    """A learner whose values are linear in `features` double-precision numbers, by plain gradient descent from zero."""
+    """A learner whose values are linear in `features` double-precision numbers, by plain gradient descent from 1."""
     net = nn.Linear(features, 1, bias=False).double()
-    nn.init.zeros_(net.weight)
+    nn.init.constant_(net.weight, 1.0)
     return DQN(net, torch.optim.SGD(net.parameters(), lr), rules, Place())
 
 
@@ -215,12 +231,9 @@ def freezing_is_no_cure() -> Check:
     one = torch.ones(1, 1, dtype=torch.float64)
     learner = linear(1, Setup(delta=float("inf"), gamma=0.9, copy_every=60), 0.5)
     moves = moves_between(one, 2 * one, torch.zeros(1, dtype=torch.float64))
-    with torch.no_grad():
-        learner.net.weight.fill_(1.0)
-    learner.copy()
     for _ in range(300):
         learner.update(moves, learner.targets(moves))
-    return about(learner.net.weight.item() ** (1 / 5), 2 * 0.9, 1e-9)
+    return about(learner.weights()["weight"].item() ** (1 / 5), 2 * 0.9, 1e-9)
 
 
 def huber_is_smooth() -> Check:
@@ -374,7 +387,7 @@ VARIANTS = {
 }  # fmt: skip
 
 
-def build(setup: Setup, place: Place = Place()) -> OffPolicy:  # noqa: B008 - a frozen value
+def build(setup: Setup, place: Place = Place()) -> OffPolicy[DQN]:  # noqa: B008 - a frozen value
     """A world, a network and a schedule. Raises UserError for an unknown world or a senseless number."""
     refuse_nonsense(setup)
     make = world_maker(setup.world, setup.size, setup.frames)
@@ -385,15 +398,16 @@ def build(setup: Setup, place: Place = Place()) -> OffPolicy:  # noqa: B008 - a 
     world = World(make(), setup.seed)
     with drawing_from(setup.seed, "network"):
         net = network(setup.network, world.shape, world.num_actions, setup.hidden).to(place.device)
+    flat = by_hand.flattened(net)
     if setup.optimiser == "adam":
-        optimiser = torch.optim.Adam(net.parameters(), setup.lr, fused=True)
+        optimiser = torch.optim.Adam([flat], setup.lr, fused=True)
     else:
-        optimiser = torch.optim.RMSprop(net.parameters(), setup.lr, alpha=0.95, eps=0.01, centered=True)
+        optimiser = torch.optim.RMSprop([flat], setup.lr, alpha=0.95, eps=0.01, centered=True)
     learner = DQN(net, optimiser, setup, place)
     return OffPolicy(learner, make, plan, place.device, partial(drawn, setup=setup))
 
 
-def drawn(program: OffPolicy, setup: Setup) -> dict[str, np.ndarray]:
+def drawn(program: OffPolicy[DQN], setup: Setup) -> dict[str, np.ndarray]:
     """Pictures of the best network so far."""
     weights = program.best["weights"] if program.best else program.learner.weights()
     return pictures(value_function(program.learner.networks()["q"], weights, program.device), program.make, setup.seed)
