@@ -34,11 +34,11 @@ def records(program: Any, start: int = 0, stop: int | None = None) -> list[dict[
 
 
 def same_tree(a: Any, b: Any) -> bool:
-    """Whether two state trees are equal, bit by bit and type by type (NaN equals NaN)."""
+    """Whether two state trees are equal, bit by bit and type by type; dicts of any kind, in any order, NaN as NaN."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(same_tree(a[name], b[name]) for name in a)
     if type(a) is not type(b):
         return False
-    if isinstance(a, Mapping):
-        return a.keys() == b.keys() and all(same_tree(a[name], b[name]) for name in a)
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(same_tree(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, Tensor):
