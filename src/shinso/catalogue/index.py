@@ -19,7 +19,8 @@ from shinso.core.errors import UserError
 from shinso.core.setup import nearest
 
 PACKAGE = "shinso"
-ROOT = Path(__file__).parent.parent
+_PACKAGE_FOLDER = ROOT = Path(__file__).parent.parent
+"""where systems are looked for; tests look elsewhere"""
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def load(path: str, root: Path | None = None) -> ModuleType:
     """The system's module, imported; an extra that it needs and that is not installed is one sentence."""
     found = system(path, root)
     try:
-        if root is None or root == ROOT:
+        if found.file.is_relative_to(_PACKAGE_FOLDER):
             return importlib.import_module(f"{PACKAGE}.{path}")
         return _import_file(found)
     except ModuleNotFoundError as missing:
@@ -169,6 +170,8 @@ def topics(found: Iterable[System]) -> dict[str, System]:
 
 def _import_file(found: System) -> ModuleType:
     name = f"{PACKAGE}_elsewhere.{found.path}"
+    if name in sys.modules and sys.modules[name].__file__ == str(found.file):
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, found.file)
     if spec is None or spec.loader is None:
         raise UserError(found.file, "this file cannot be imported", "give a Python file")

@@ -179,7 +179,8 @@ def _changes(course: "Course") -> dict[str, Any]:
     """Fields that differ from the variant's."""
     from shinso.catalogue.index import load
 
-    base = to_json(load(course.system.path).VARIANTS[course.variant])
+    module = load(course.system.path)
+    base = to_json(module.VARIANTS.get(course.variant) or module.Setup())
     return {name: value for name, value in to_json(course.setup).items() if value != base[name]}
 
 

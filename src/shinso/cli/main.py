@@ -3,6 +3,7 @@ only by verbs that compute."""
 
 import os
 import sys
+import warnings
 from importlib import import_module
 
 import click
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point: runs one command and exits with its code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in args
+    warnings.showwarning = _one_line
     sys.exit(run([a for a in args if a != "--debug"], debug=debug))
 
 
@@ -86,6 +88,12 @@ def _explained(error: Exception) -> int:
 def _fail(line: str, code: int) -> int:
     print(f"shinso: {line}", file=sys.stderr)
     return code
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """A warning as people read it; those for programmers are left out."""
+    if not issubclass(category, (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning)):
+        print(f"shinso: {say('data.warning', text=' '.join(str(message).split()))}", file=sys.stderr)
 
 
 def _version_option() -> click.Option:

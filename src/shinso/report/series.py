@@ -63,7 +63,7 @@ def panels(rows: Iterable[Mapping[str, Any]]) -> list[Panel]:
     return [_panel(name, found[name]) for name in order]
 
 
-def smooth(values: Sequence[float], pieces: int = 60) -> list[float]:
+def smooth(values: Sequence[float], pieces: int = 30) -> list[float]:
     """A centred moving mean over a window of 1/`pieces` of the curve; short curves stay as they are."""
     reach = len(values) // (2 * pieces)
     if reach < 1:
