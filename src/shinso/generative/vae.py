@@ -36,9 +36,6 @@ from shinso.generative._images import on_scale
 from shinso.generative._walks import draw
 from shinso.learn.supervised import Batch, Plan, Supervised, Task
 
-COLLAPSED = 0.01
-"""nats; a latent dimension whose mean KL is below carries nothing"""
-
 
 @final
 class Encoder(nn.Module):
@@ -140,9 +137,9 @@ class Autoencoding:
         self.blame = training.blame
 
     def evaluate(self, split: str) -> Record:
-        """Negative ELBO with its two terms (nats per picture), and how many latent dimensions have collapsed."""
-        cost = self._cost_of_dimensions(split)
-        return {**self.training.evaluate(split), "collapsed_dimensions": (cost < COLLAPSED).sum()}
+        """Negative ELBO with its two terms, nats per picture, and how many latent dimensions cost under 0.01 nats."""
+        collapsed = (self._cost_of_dimensions(split) < 0.01).sum()
+        return {**self.training.evaluate(split), "collapsed_dimensions": collapsed}
 
     def networks(self) -> dict[str, nn.Module]:
         return {"encoder": self.model.encoder, "decoder": self.model.decoder}
@@ -191,7 +188,6 @@ def measure(model: nn.Module, batch: Batch, noise: torch.Generator) -> dict[str,
 
 def example_parameters() -> Check:
     """The network 784-400-(20, 20)-400-784 has 652,824 parameters.
-
     Source: the sizes of PyTorch's public VAE example, counted layer by layer.
     """
     with torch.device("meta"):
@@ -201,7 +197,6 @@ def example_parameters() -> Check:
 
 def kl_is_the_integral() -> Check:
     """(2) for N(1, 1.5^2) equals the integral of q log(q / p) to 1e-10.
-
     Source: Kingma and Welling 2013, appendix B.
     """
     z = torch.linspace(-20, 22, 4001, dtype=torch.float64)
@@ -213,7 +208,6 @@ def kl_is_the_integral() -> Check:
 
 def kl_is_never_negative() -> Check:
     """(2) is 0 at m = 0, s = 1 and above 0 on 10,000 random pairs, those next to that point included.
-
     Source: Kullback and Leibler 1951.
     """
     rng = generator(0, "kl")
@@ -225,7 +219,6 @@ def kl_is_never_negative() -> Check:
 
 def loss_is_reconstruction_plus_kl() -> Check:
     """Each term of the loss equals its textbook formula written out in float64, and the loss is their sum.
-
     Source: (1) to (4); largest absolute difference in nats.
     """
     model = _tiny(pixels=12, latent=3)
@@ -243,7 +236,6 @@ def loss_is_reconstruction_plus_kl() -> Check:
 
 def sure_decoders_stay_finite() -> Check:
     """At logits of +-1000 the loss per pixel is 1000 or 0 and its gradient sigmoid(a) - x; the naive form is infinite.
-
     Source: (4); largest absolute error over the four cases, in float32.
     """
     logits = torch.tensor([1000.0, 1000.0, -1000.0, -1000.0], requires_grad=True)
@@ -256,7 +248,6 @@ def sure_decoders_stay_finite() -> Check:
 
 def gradient_passes_through_the_draw() -> Check:
     """The mean gradient of z^2 through (3) is (2m, 2s), within four standard errors of 100,000 draws.
-
     Source: Kingma and Welling 2013, section 2.4; the distance is given in standard errors.
     """
     mean = torch.full((100_000,), 1.0, dtype=torch.float64, requires_grad=True)
@@ -270,7 +261,6 @@ def gradient_passes_through_the_draw() -> Check:
 
 def bound_and_gap() -> Check:
     """ELBO = log p(x) - KL(q || posterior) for every picture of six pixels, to 1e-10; so the ELBO never exceeds log p.
-
     Source: Kingma and Welling 2013, equation (1); log p(x), the posterior and E_q by quadrature over a 1-D code.
     """
     elbo, log_p, gap = _six_pixels()
@@ -279,7 +269,6 @@ def bound_and_gap() -> Check:
 
 def elbo_below_likelihood() -> Check:
     """The ELBO stays below log p(x) for every picture of six pixels: largest ELBO - log p(x).
-
     Source: Kingma and Welling 2013, equation (2); log p(x) by quadrature.
     """
     elbo, log_p, _ = _six_pixels()
@@ -288,11 +277,9 @@ def elbo_below_likelihood() -> Check:
 
 def more_samples_tighten() -> Check:
     """The importance-weighted bound rises from 1 to 5 to 50 samples: smallest rise in standard errors.
-
     Source: Burda, Grosse and Salakhutdinov 2015, arXiv:1509.00519, theorem 1.
     """
-    model, x = _tiny(pixels=6, latent=1), _every_picture()
-    bounds = []
+    model, x, bounds = _tiny(pixels=6, latent=1), EVERY_PICTURE, []
     for k in (1, 5, 50):
         m, v = (t.repeat(40, 1).expand(k, -1, -1) for t in model.posterior(x))
         z = reparameterise(m, v, generator(k, "importance"))
@@ -310,14 +297,13 @@ def _tiny(pixels: int, latent: int) -> VAE:
     return model.requires_grad_(False)
 
 
-def _every_picture() -> Tensor:
-    """All 64 black-and-white pictures of six pixels, (64, 6)."""
-    return torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 6)
+EVERY_PICTURE = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 6)
+"""all 64 black-and-white pictures of six pixels"""
 
 
 def _six_pixels() -> tuple[Tensor, Tensor, Tensor]:
     """ELBO, log p(x) and KL(q || posterior) of every picture, (64,) each, by quadrature over a one-dimensional code."""
-    model, x = _tiny(pixels=6, latent=1), _every_picture()
+    model, x = _tiny(pixels=6, latent=1), EVERY_PICTURE
     z = torch.linspace(-40, 40, 8001, dtype=torch.float64)[:, None]
     m, v = model.posterior(x)
     log_q = -0.5 * ((z - m.T).square() / v.T.exp() + v.T + log(2 * pi))
@@ -351,8 +337,8 @@ CARD = Card(
         "has no lower bound and pays for ink on blank pixels.",
         "Printed beside the bound E log p - KL: a loss whose last term already carries -1/2. The loss adds KL; read as "
         "'minus KL' it pays for s -> 0.",
-        "Printed: E_q log p(x|z) = sum(...) without an expectation. The sum is an estimate from one sample.",
-        "Printed: VAE as maximum likelihood. What is raised is a lower bound; the gap is KL(q || posterior).",
+        "Printed: maximum likelihood, and E_q log p(x|z) = sum(...) without an expectation. What is raised is a lower "
+        "bound, off by KL(q || posterior), and the sum estimates it from one sample.",
         "Grey pixels are no outcomes of a Bernoulli distribution: on them (4) is a cross entropy, and exp(-loss) is "
         "not a normalised likelihood.",
     ),
@@ -361,8 +347,8 @@ CARD = Card(
         "印刷のままでは損失に下界がなく、空白の画素を塗るほど得をする。",
         "変分下限は E log p - KL だが、損失の最後の項にはすでに -1/2 が含まれる。損失には KL を足す。"
         "「KLを引く」と読むと s → 0 が得になる。",
-        "E_q log p(x|z) = Σ(...) には期待値がない。右辺は1標本による推定値である。",
-        "VAEは最尤法ではなく対数尤度の下限を最大化する。差は KL(q || 事後分布) である。",
+        "VAEは最尤法ではなく対数尤度の下限を最大化し、差は KL(q || 事後分布) である。期待値のない "
+        "E_q log p(x|z) = Σ(...) の右辺は1標本による推定値である。",
         "濃淡のある画素はベルヌーイ分布の値ではない。(4) は交差エントロピーであり、"
         "exp(-損失) は正規化された尤度ではない。",
     ),
