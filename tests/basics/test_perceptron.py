@@ -42,11 +42,11 @@ def test_the_unit_fires_exactly_on_the_line():
 def test_only_a_mistake_moves_the_weights_and_by_the_example():
     w, z = np.array([0.5, -1.0, 0.25]), np.array([1.0, 2.0, 1.0])
     assert not fires(w, z)
-    kept, wrong = shown(w, z, False)
+    kept, wrong = shown(w, z, target=False)
     assert not wrong and kept.tolist() == w.tolist()
-    moved, wrong = shown(w, z, True)
+    moved, wrong = shown(w, z, target=True)
     assert wrong and moved.tolist() == (w + z).tolist()
-    moved, wrong = shown(-w, z, False)
+    moved, wrong = shown(-w, z, target=False)
     assert wrong and moved.tolist() == (-w - z).tolist()
 
 

@@ -57,7 +57,7 @@ def with_one(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x, np.ones((*x.shape[:-1], 1))], axis=-1)
 
 
-def shown(w: np.ndarray, z: np.ndarray, target: bool) -> tuple[np.ndarray, bool]:
+def shown(w: np.ndarray, z: np.ndarray, *, target: bool) -> tuple[np.ndarray, bool]:
     """The weights after one example (2), and whether it was a mistake."""
     if fires(w, z) == target:
         return w, False
@@ -70,7 +70,7 @@ def learn(z: np.ndarray, targets: np.ndarray, sweeps: int) -> tuple[np.ndarray, 
     for _ in range(sweeps):
         before = mistakes
         for example, target in zip(z, targets, strict=True):
-            w, wrong = shown(w, example, bool(target))
+            w, wrong = shown(w, example, target=bool(target))
             mistakes += wrong
         if mistakes == before:
             return w, mistakes, True
@@ -108,7 +108,7 @@ class Perceptron:
 
     def step(self, i: int) -> Record:
         k = i % len(self.z)
-        self.w, wrong = shown(self.w, self.z[k], bool(self.targets[k]))
+        self.w, wrong = shown(self.w, self.z[k], target=bool(self.targets[k]))
         self.mistakes += wrong
         margin = float((signed(self.z, self.targets) @ self.w).min()) / max(float(np.linalg.norm(self.w)), 1e-300)
         record = {"loss": float((fires(self.w, self.z) != self.targets).mean()), "mistakes": float(self.mistakes),
