@@ -36,7 +36,7 @@ def flags_by_position(a: ast.arguments) -> list[str]:
     """Parameters with a boolean default that a caller can give without their name."""
     positional = [*a.posonlyargs, *a.args]
     with_default = zip(positional[len(positional) - len(a.defaults) :], a.defaults, strict=True)
-    return [x.arg for x, default in with_default if isinstance(default, ast.Constant) and isinstance(default.value, bool)]
+    return [x.arg for x, default in with_default if ast.unparse(default) in ("True", "False")]
 
 
 def passed_through(function: ast.FunctionDef, name: str) -> bool:

@@ -94,10 +94,32 @@ def test_nothing_heavy_is_imported_with_a_module(name):
     assert not [target for target in at_import(parsed(name)) if target.split(".")[0] in HEAVY]
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if package(n) == "cli" or n in ("__main__.py", "__init__.py")])
+def reached(name: str) -> set[str]:
+    """Every file that importing this one imports, directly or not."""
+    seen, waiting = set(), [name]
+    while waiting:
+        here = waiting.pop()
+        if here not in seen:
+            seen.add(here)
+            for target in at_import(parsed(here)):
+                parts = target.split(".")[1:] if target.startswith("shinso.") else []
+                ways = ["/".join(parts) + ".py", "/".join(parts[:-1]) + ".py", "/".join(parts) + "/__init__.py"]
+                waiting += [way for way in ways if way in FILES]
+    return seen
+
+
+@pytest.mark.parametrize("name", [n for n in ("__main__.py", "cli/main.py", "catalogue/index.py") if n in FILES])
 def test_the_command_line_begins_without_torch(name):
-    heavy = (*HEAVY, "torch", "numpy")
-    assert not [target for target in at_import(parsed(name)) if target.split(".")[0] in heavy]
+    found = [(file, target) for file in sorted(reached(name)) for target in at_import(parsed(file))]
+    assert not [(file, target) for file, target in found if target.split(".")[0] in (*HEAVY, "torch", "numpy")]
+
+
+@pytest.mark.skipif("cli/main.py" not in FILES, reason="there is no command line")
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["list", "--json"], ["show", "sparse.ista"]])
+def test_asking_imports_no_torch(words):
+    code = "import sys; from shinso.cli.main import run; code = run(sys.argv[1:]); assert code == 0, code; " \
+           "found = {'torch', 'numba', 'matplotlib', 'gymnasium'} & set(sys.modules); assert not found, found"
+    subprocess.run([sys.executable, "-c", code, *words], check=True, timeout=60, capture_output=True)
 
 
 def test_reading_the_catalogue_imports_no_torch():

@@ -66,4 +66,4 @@ def test_an_unknown_field_is_refused_with_the_nearest_name(path):
 
 
 def _typed(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower() if value is None else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -52,6 +52,8 @@ def parse(text: str, hint: Any, where: str) -> Any:
             return coerce(None, hint, where)
         (hint,) = (a for a in args if a is not types.NoneType)
         return parse(text, hint, where)
+    if origin is typing.Literal:
+        return coerce(next((choice for choice in args if str(choice) == text), text), hint, where)
     if origin is tuple:
         return tuple(parse(part.strip(), args[0], where) for part in text.split(",") if part.strip())
     if hint is bool:
