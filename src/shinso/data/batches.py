@@ -39,8 +39,8 @@ class Batches:
             self.order = self._order()
         index = self.order[self.position : self.position + self.batch_size]
         self.position += len(index)
-        self.split.expect(self.order[self.position : self.position + self.ahead * self.batch_size])
         inputs = self.split.pick(index)
+        self.split.expect(self.order[self.position : self.position + self.ahead * self.batch_size])
         if self.augment is not None:
             inputs = self.augment(inputs, index, self.epoch)
         return to_float(inputs, self.about), self.targets.index_select(0, index)
@@ -61,6 +61,6 @@ def sweep(examples: Split, about: Description, batch_size: int, device: str = "c
     """Every example once, in order: for evaluation."""
     every = torch.arange(len(examples))
     for start in range(0, len(examples), batch_size):
-        examples.expect(every[start + batch_size : start + 2 * batch_size])
         inputs = examples.pick(every[start : start + batch_size])
+        examples.expect(every[start + batch_size : start + 2 * batch_size])
         yield to_float(inputs.to(device), about), examples.targets[start : start + batch_size].to(device)

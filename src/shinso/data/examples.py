@@ -125,17 +125,24 @@ def describe(name: str, classes: tuple[str, ...], form: Form, train: Examples) -
 
 def moments(inputs: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of uint8 (n, channels, ...), on the 0..1 scale, from exact counts."""
+    counts = torch.zeros(inputs.shape[1], 256, dtype=torch.int64)
+    for chunk in inputs.split(4096):
+        counts += level_counts(chunk)
+    return level_moments(counts)
+
+
+def level_counts(inputs: Tensor) -> Tensor:
+    """How often each of the 256 levels occurs: uint8 (n, channels, ...) to int64 (channels, 256)."""
+    return torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in inputs.unbind(1)])
+
+
+def level_moments(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel, on the 0..1 scale, from counts (channels, 256)."""
     levels = torch.arange(256, dtype=torch.float64) / 255
-    means, stds = [], []
-    for channel in range(inputs.shape[1]):
-        counts = torch.zeros(256, dtype=torch.int64)
-        for chunk in inputs[:, channel].split(4096):
-            counts += torch.bincount(chunk.flatten(), minlength=256)
-        share = counts.double() / max(1, int(counts.sum()))
-        mean = float(share @ levels)
-        means.append(mean)
-        stds.append(max(float(share @ (levels - mean) ** 2) ** 0.5, 1e-6))
-    return tuple(means), tuple(stds)
+    shares = counts.double() / counts.sum(1, keepdim=True).clamp(min=1)
+    means = shares @ levels
+    variances = (shares * (levels - means[:, None]) ** 2).sum(1)
+    return tuple(means.tolist()), tuple(variances.sqrt().clamp(min=1e-6).tolist())
 
 
 def save_description(about: Description, path: Path) -> None:

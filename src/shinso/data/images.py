@@ -40,6 +40,17 @@ def open_image(path: Path | str, *, most_pixels: int = MOST_PIXELS, at_least: in
     return decode(read_file(path), path, most_pixels=most_pixels, at_least=at_least, contrast=contrast)
 
 
+def image_size(path: Path | str) -> tuple[int, int] | None:
+    """Width and height from the header alone, as they are stored; None where there is no readable image."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return None
+        with _quiet(), Image.open(path, formats=FORMATS) as image:
+            return image.size
+    except Exception:  # whoever needs the image opens it with open_image and learns the reason there
+        return None
+
+
 def read_file(path: Path | str) -> bytes:
     """The bytes of a regular file of bearable size."""
     try:
