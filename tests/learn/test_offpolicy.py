@@ -100,7 +100,7 @@ def test_the_ring_forgets_the_oldest_and_copies_what_it_keeps():
     ring, seen = Ring(4, (1,), np.float32), np.zeros(1, np.float32)
     for k in range(6):
         seen[0] = k
-        ring.add(seen, k, k, seen, False)
+        ring.add(seen, k, k, seen, terminated=False)
     assert sorted(ring.fields["seen"].ravel()) == [2, 3, 4, 5]
     assert sorted(ring.fields["actions"]) == [2, 3, 4, 5]
     drawn = ring.sample(np.random.default_rng(0), 500)
@@ -111,7 +111,7 @@ def test_the_ring_forgets_the_oldest_and_copies_what_it_keeps():
 def test_a_ring_that_is_not_full_draws_only_what_is_there():
     ring = Ring(100, (1,), np.float32)
     for k in range(3):
-        ring.add(np.array([k]), k, 1.0, np.array([k]), False)
+        ring.add(np.array([k]), k, 1.0, np.array([k]), terminated=False)
     assert set(ring.sample(np.random.default_rng(0), 300).actions.tolist()) == {0, 1, 2}
 
 

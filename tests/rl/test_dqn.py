@@ -156,11 +156,16 @@ def test_a_learner_with_clipped_rewards_takes_the_worse_way(clip, first, score):
     assert program.evaluate("test")["return_mean"] == score
 
 
+def endless(seen, then, rewards):
+    none = torch.zeros(len(seen), dtype=torch.float64)
+    return Moves(seen, none.long(), rewards, then, none)
+
+
 def test_a_frozen_period_is_a_regression_on_linear_values():
     noise = torch.Generator().manual_seed(0)
     seen, then = torch.randn(2, 40, 3, generator=noise, dtype=torch.float64)
     learner = dqn.linear(3, dqn.Setup(delta=float("inf"), copy_every=10**9), 0.5)
-    moves = dqn.moves_between(seen, then, torch.randn(40, generator=noise, dtype=torch.float64))
+    moves = endless(seen, then, torch.randn(40, generator=noise, dtype=torch.float64))
     for _ in range(3):
         y = learner.targets(moves)
         for _ in range(150):
@@ -174,7 +179,7 @@ def test_a_frozen_period_is_a_regression_on_linear_values():
 def test_freezing_does_not_cure_w_2w(gamma):
     one = torch.ones(1, 1, dtype=torch.float64)
     learner = dqn.linear(1, dqn.Setup(delta=float("inf"), gamma=gamma, copy_every=60), 0.5)
-    moves = dqn.moves_between(one, 2 * one, torch.zeros(1, dtype=torch.float64))
+    moves = endless(one, 2 * one, torch.zeros(1, dtype=torch.float64))
     for period in range(1, 6):
         for _ in range(60):
             learner.update(moves, learner.targets(moves))
@@ -216,7 +221,8 @@ def test_every_variant_looks_and_acts(variant):
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"network": "nature"}, "84 x 84"), ({"world": "catch"}, "mlp cannot see"), ({"steps": 0}, "steps"),
-    ({"gamma": 1.5}, "gamma"), ({"world": "CartPoll-v1"}, "did you mean"), ({"size": 10}, "multiple of 7"),
+    ({"gamma": 1.5}, "gamma"), ({"world": "CartPoll-v1"}, "did you mean"),
+    ({"world": "catch", "network": "small", "size": 10}, "multiple of 7"),
     ({"batch_size": -1}, "batch_size"), ({"warmup": 0}, "warmup"),
 ])
 def test_nonsense_is_refused_in_one_sentence(changes, words):

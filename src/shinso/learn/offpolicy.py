@@ -30,16 +30,11 @@ Greedy = Callable[[np.ndarray], np.ndarray]
 class Learner(Protocol):
     """What an algorithm brings: how it chooses, and how it learns from remembered moves."""
 
-    def greedy(self) -> Greedy:
-        """The current choice; it need not follow later updates."""
-        ...
+    measures: tuple[str, ...]
+    """names of what `learn` reports; all are 0 in the records while the memory still fills"""
 
     def learn(self, moves: Moves, updates: int) -> dict[str, Tensor | float]:
         """`updates` updates, each from its share of `moves`; named means over them."""
-        ...
-
-    def nothing(self) -> dict[str, float]:
-        """What `learn` would report, as zeros, while the memory still fills."""
         ...
 
     def networks(self) -> dict[str, nn.Module]: ...
@@ -50,7 +45,7 @@ class Learner(Protocol):
         ...
 
     def chosen_by(self, weights: dict[str, Tensor]) -> Greedy:
-        """The choice that kept weights make."""
+        """The choice that these weights make; it need not follow later updates."""
         ...
 
 
@@ -89,7 +84,7 @@ class OffPolicy(Generic[L]):
     """A world, a memory and a learner; the best network of all validations is what the test judges."""
 
     def __init__(self, learner: L, make: Callable[[], Any], plan: Plan, device: str,
-                 draw: Callable[["OffPolicy[L]"], dict[str, np.ndarray]]):
+                 draw: Callable[["OffPolicy[Any]"], dict[str, np.ndarray]]):
         self.learner, self.make, self.plan, self.device, self.draw = learner, make, plan, device, draw
         self.total = max(1, plan.budget // plan.moves)
         self.rhythm = max(1, plan.rhythm // plan.moves)
@@ -104,7 +99,7 @@ class OffPolicy(Generic[L]):
         """Before learning begins the learner's values are 0, and `return_last` is 0 until an episode has ended."""
         plan = self.plan
         self._move(plan.moves)
-        learned: dict[str, Any] = self.learner.nothing()
+        learned: dict[str, Any] = dict.fromkeys(self.learner.measures, 0.0)
         if self.moves >= plan.warmup:
             moves = self.memory.sample(self.rng, plan.updates * plan.batch_size, self.device)
             learned = self.learner.learn(moves, plan.updates)
@@ -116,12 +111,13 @@ class OffPolicy(Generic[L]):
         return max(self.plan.epsilon, 1 - (1 - self.plan.epsilon) * self.moves / max(1, self.plan.anneal))
 
     def _move(self, count: int) -> None:
-        greedy, world, memory, clip = self.learner.greedy(), self.world, self.memory, self.plan.clip
+        greedy = self.learner.chosen_by(self.learner.weights())
+        world, memory, clip = self.world, self.memory, self.plan.clip
         coins, dice = self.rng.random(count).tolist(), self.rng.integers(world.num_actions, size=count).tolist()
         for coin, die in zip(coins, dice, strict=True):
             action = die if coin < self.epsilon() else int(greedy(self.seen[None])[0])
             then, reward, terminated, truncated = world.step(action)
-            memory.add(self.seen, action, clip(reward), then, terminated)
+            memory.add(self.seen, action, clip(reward), then, terminated=terminated)
             self.seen = then
             self.moves += 1
             self.running += reward
@@ -133,13 +129,12 @@ class OffPolicy(Generic[L]):
         """Greedy episodes in worlds of their own, true rewards; `test` judges the best network of the validations."""
         count = self.plan.episodes[split == "test"]
         worlds = [World(self.make(), derive(self.plan.seed, f"{split}/{k}")) for k in range(count)]
-        judge_best = split == "test" and self.best is not None
-        greedy = self.learner.chosen_by(self.best["weights"]) if judge_best and self.best else self.learner.greedy()
-        returns = play(worlds, greedy)
+        weights = self.best["weights"] if self.best and split == "test" else self.learner.weights()
+        returns = play(worlds, self.learner.chosen_by(weights))
         mean = float(np.mean(returns))
         if split == "validation" and (self.best is None or mean >= self.best["return_mean"]):
-            weights = {name: value.clone() for name, value in self.learner.weights().items()}
-            self.best = {"return_mean": mean, "moves": self.moves, "weights": weights}
+            kept = {name: value.clone() for name, value in weights.items()}
+            self.best = {"return_mean": mean, "moves": self.moves, "weights": kept}
         return {"return_mean": mean, "return_least": float(np.min(returns))}
 
     def state(self) -> dict[str, Any]:

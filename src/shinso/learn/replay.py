@@ -43,7 +43,7 @@ class Ring:
         }
         self.columns = tuple(self.fields.values())
 
-    def add(self, seen: np.ndarray, action: int, reward: float, then: np.ndarray, terminated: bool) -> None:
+    def add(self, seen: np.ndarray, action: int, reward: float, then: np.ndarray, *, terminated: bool) -> None:
         s, a, r, s2, end = self.columns
         at = self.at
         s[at], a[at], r[at], s2[at], end[at] = seen, action, reward, then, terminated

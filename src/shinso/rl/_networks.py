@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shinso.core.errors import UserError
-from shinso.rl._by_hand import is_perceptron, layers, values
+from shinso.rl._by_hand import flattened, is_perceptron, layers, values
 
 
 class Pixels(nn.Module):
@@ -60,6 +60,14 @@ def network(kind: str, shape: tuple[int, ...], actions: int, hidden: tuple[int, 
         raise UserError("network", f"{kind} wants frames of {size} x {size}, the world shows {shape}",
                         f"set size={size} for catch, or take network=mlp for numbers")
     return make(shape[0], actions)
+
+
+def descent(net: nn.Module, kind: str, lr: float) -> torch.optim.Optimizer:
+    """Adam, or RMSprop as Mnih et al. 2015 used it; the network's parameters become views of one."""
+    flat = flattened(net)
+    if kind == "adam":
+        return torch.optim.Adam([flat], lr, fused=True)
+    return torch.optim.RMSprop([flat], lr, alpha=0.95, eps=0.01, centered=True)
 
 
 def count(make: Callable[[int, int], nn.Module], actions: int) -> int:

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 
 from shinso.core.figure import pixels, sheet
 from shinso.core.seed import derive
+from shinso.worlds.finite import Finite
 from shinso.worlds.gym import World
 
 Values = Callable[[np.ndarray], np.ndarray]
@@ -24,8 +25,9 @@ def pictures(values: Values, make: Callable[[], Any], seed: int) -> dict[str, np
         return {"values": phase_map(values), "episode": strip([cartpole(x) for x in seen], 6)}
     if len(world.shape) == 3:
         return {"episode": strip([enlarged(x[-1]) for x in seen], 12)}
-    if world.dtype == np.float32 and np.array_equal(seen[0].sum(), 1):
-        return {"values": table(values(np.eye(world.shape[0], dtype=np.float32)))}
+    if isinstance(world.env, Finite):
+        going = np.flatnonzero(~world.env.terminal)
+        return {"values": table(values(world.env.eye[going]))}
     return {}
 
 

@@ -34,8 +34,9 @@ from shinso.core.seed import drawing_from
 from shinso.learn.offpolicy import Greedy, OffPolicy, Plan
 from shinso.learn.replay import Moves, Ring
 from shinso.rl import _by_hand as by_hand
-from shinso.rl._networks import count, nature, network, value_function
+from shinso.rl._networks import count, descent, nature, network, value_function
 from shinso.rl._pictures import pictures
+from shinso.rl._ranges import in_range
 from shinso.worlds.finite import best_values, corridor, temptation, two_state
 from shinso.worlds.gym import World
 from shinso.worlds.named import world_maker
@@ -58,6 +59,8 @@ def clipped(reward: float, how: str) -> float:
 class DQN:
     """A network, its frozen copy, and an optimiser: equations (1), (2) and (5)."""
 
+    measures: tuple[str, ...] = ("loss", "q_mean")
+
     def __init__(self, net: nn.Module, optimiser: torch.optim.Optimizer, rules: "Setup", place: Place):
         self.net, self.optimiser, self.rules, self.place = net, optimiser, rules, place
         self.frozen = {name: value.detach().clone() for name, value in net.named_parameters()}
@@ -76,11 +79,10 @@ class DQN:
 
     def update(self, moves: Moves, targets: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """One descent on (2); the loss and the mean value of what was done."""
-        if self.by_hand is not None:
-            arrays = (moves.seen.numpy(), moves.actions.numpy(), targets.numpy())
-            loss, value = self.by_hand(*arrays, self.rules.delta)
-        else:
+        if self.by_hand is None:
             loss, value = self.graph(moves, targets)
+        else:
+            loss, value = self.by_hand(moves.seen.numpy(), moves.actions.numpy(), targets.numpy(), self.rules.delta)
         self.optimiser.step()
         self.updates += 1
         if self.updates % self.rules.copy_every == 0:
@@ -120,12 +122,6 @@ class DQN:
             k += alike
         return {"loss": sum(losses) / updates, "q_mean": sum(values) / updates}
 
-    def nothing(self) -> dict[str, float]:
-        return {"loss": 0.0, "q_mean": 0.0}
-
-    def greedy(self) -> Greedy:
-        return self.chosen_by({name: value.detach() for name, value in self.net.named_parameters()})
-
     def chosen_by(self, weights: dict[str, Tensor]) -> Greedy:
         values = value_function(self.net, weights, self.place.device)
         return lambda seen: values(seen).argmax(axis=1)
@@ -158,9 +154,8 @@ def played(setup: "Setup") -> OffPolicy[DQN]:
 
 def table_of(program: OffPolicy[DQN]) -> np.ndarray:
     """The learned values of every state of a finite world, (states, actions)."""
-    learner = program.learner
-    states = np.eye(program.world.shape[0], dtype=np.float32)
-    return value_function(learner.networks()["q"], learner.weights(), "cpu")(states)
+    learner, states = program.learner, np.eye(program.world.shape[0], dtype=np.float32)
+    return value_function(learner.net, learner.weights(), "cpu")(states)
 
 
 def linear(features: int, rules: "Setup", lr: float) -> DQN:
@@ -168,12 +163,6 @@ def linear(features: int, rules: "Setup", lr: float) -> DQN:
     net = nn.Linear(features, 1, bias=False).double()
     nn.init.constant_(net.weight, 1.0)
     return DQN(net, torch.optim.SGD(net.parameters(), lr), rules, Place())
-
-
-def moves_between(seen: Tensor, then: Tensor, rewards: Tensor) -> Moves:
-    """Moves of one action that end nowhere."""
-    none = torch.zeros(len(seen), dtype=torch.float64)
-    return Moves(seen, torch.zeros(len(seen), dtype=torch.int64), rewards, then, none)
 
 
 def corridor_values() -> Check:
@@ -230,7 +219,7 @@ def freezing_is_no_cure() -> Check:
     """
     one = torch.ones(1, 1, dtype=torch.float64)
     learner = linear(1, Setup(delta=float("inf"), gamma=0.9, copy_every=60), 0.5)
-    moves = moves_between(one, 2 * one, torch.zeros(1, dtype=torch.float64))
+    moves = Moves(one, torch.zeros(1, dtype=torch.int64), 0 * one[0], 2 * one, 0 * one[0])
     for _ in range(300):
         learner.update(moves, learner.targets(moves))
     return about(learner.weights()["weight"].item() ** (1 / 5), 2 * 0.9, 1e-9)
@@ -268,7 +257,7 @@ def memory_is_uniform() -> Check:
     """
     ring = Ring(100, (1,), np.float32)
     for k in range(150):
-        ring.add(np.array([k]), 0, 0.0, np.array([k]), False)
+        ring.add(np.array([k]), 0, 0.0, np.array([k]), terminated=False)
     drawn = ring.sample(np.random.default_rng(0), 20_000).seen.flatten().long()
     return at_most(float((((torch.bincount(drawn - 50, minlength=100) - 200.0) ** 2) / 200).sum()), 148.2)
 
@@ -353,13 +342,13 @@ class Setup:
     """where Huber's loss (3) becomes straight"""
     clip: Literal["sign", "limit", "none"] = "sign"
     """reward clipping (4): sign is the paper's, limit cuts at -1 and 1, none keeps the reward"""
-    copy_every: int = 100
+    copy_every: int = 50
     """updates between two copies into the frozen network, C in (5)"""
     double: bool = False
     """choose the target's action by the learning network (double DQN)"""
     epsilon: float = 0.05
     """share of random moves in the end"""
-    anneal: int = 10_000
+    anneal: int = 5_000
     """moves over which the share of random moves falls from 1"""
     validate_every: int = 1_000
     """environment steps between two validations; the best network of all is kept for the test"""
@@ -389,7 +378,10 @@ VARIANTS = {
 
 def build(setup: Setup, place: Place = Place()) -> OffPolicy[DQN]:  # noqa: B008 - a frozen value
     """A world, a network and a schedule. Raises UserError for an unknown world or a senseless number."""
-    refuse_nonsense(setup)
+    in_range(setup, ("steps", "moves", "updates", "batch_size", "memory", "warmup", "copy_every", "validate_every",
+                     "validation_episodes", "test_episodes", "frames", "lr", "delta"), ("gamma", "epsilon"))
+    if setup.steps < setup.moves:
+        raise UserError("steps", f"{setup.steps} is less than the {setup.moves} moves of one step", "give more steps")
     make = world_maker(setup.world, setup.size, setup.frames)
     plan = Plan(budget=setup.steps, moves=setup.moves, updates=setup.updates, batch_size=setup.batch_size,
                 capacity=setup.memory, warmup=setup.warmup, epsilon=setup.epsilon, anneal=setup.anneal,
@@ -398,12 +390,7 @@ def build(setup: Setup, place: Place = Place()) -> OffPolicy[DQN]:  # noqa: B008
     world = World(make(), setup.seed)
     with drawing_from(setup.seed, "network"):
         net = network(setup.network, world.shape, world.num_actions, setup.hidden).to(place.device)
-    flat = by_hand.flattened(net)
-    if setup.optimiser == "adam":
-        optimiser = torch.optim.Adam([flat], setup.lr, fused=True)
-    else:
-        optimiser = torch.optim.RMSprop([flat], setup.lr, alpha=0.95, eps=0.01, centered=True)
-    learner = DQN(net, optimiser, setup, place)
+    learner = DQN(net, descent(net, setup.optimiser, setup.lr), setup, place)
     return OffPolicy(learner, make, plan, place.device, partial(drawn, setup=setup))
 
 
@@ -411,18 +398,3 @@ def drawn(program: OffPolicy[DQN], setup: Setup) -> dict[str, np.ndarray]:
     """Pictures of the best network so far."""
     weights = program.best["weights"] if program.best else program.learner.weights()
     return pictures(value_function(program.learner.networks()["q"], weights, program.device), program.make, setup.seed)
-
-
-def refuse_nonsense(setup: Setup) -> None:
-    """Raises UserError for numbers out of range and for a network that cannot see the world."""
-    for name in ("steps", "moves", "updates", "batch_size", "memory", "warmup", "copy_every", "validate_every",
-                 "validation_episodes", "test_episodes", "frames", "lr", "delta"):
-        if not getattr(setup, name) > 0:
-            raise UserError(name, f"{getattr(setup, name)} is not above 0", "give a larger number")
-    if setup.size < 7 or setup.size % 7:
-        raise UserError("size", f"{setup.size} is not a multiple of 7", "give 21 or 84")
-    for name in ("gamma", "epsilon"):
-        if not 0 <= getattr(setup, name) <= 1:
-            raise UserError(name, f"{getattr(setup, name)} is not between 0 and 1", "give a number from 0 to 1")
-    if setup.steps < setup.moves:
-        raise UserError("steps", f"{setup.steps} is less than the {setup.moves} moves of one step", "give more steps")

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from shinso.core.errors import UserError
+
 
 class Catch:
     """A square of `cells` x `cells` places, each drawn as a block of pixels into a frame of `size` x `size`.
@@ -21,6 +23,8 @@ class Catch:
     dtype = np.uint8
 
     def __init__(self, cells: int = 7, size: int = 21, frames: int = 2):
+        if size < cells or size % cells:
+            raise UserError("size", f"{size} is not a multiple of {cells}", f"give {3 * cells} or {12 * cells}")
         self.cells, self.block, self.shape = cells, size // cells, (frames, size, size)
         self.rng = np.random.default_rng(0)
         self.place = np.zeros(4, np.int64)
