@@ -11,28 +11,32 @@ REPOSITORY = index.ROOT.parent.parent
 PAGE = REPOSITORY / "docs" / "curriculum.md"
 
 # Topics that are no card of their own (a tool, an exercise, a page), each with the test that runs it.
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE: dict[str, str] = {
+    "studio.tensorboard": "tests/report/test_events.py::test_the_reader_sees_the_same_scalars",
+}
 
 
 def page(found: dict[str, index.System], elsewhere: dict[str, str]) -> str:
-    """The document: one table per subject, then the topics without a card."""
+    """The document: which system or test makes a topic work, then what each system checks."""
     claimed = index.topics(found.values())
+    rows = {topic: _row(topic, system) for topic, system in claimed.items()}
+    rows |= {topic: f"| {topic} | | [test](../{target.partition('::')[0]}) |" for topic, target in elsewhere.items()}
     subjects: dict[str, list[str]] = {}
-    for topic in sorted(claimed):
-        subjects.setdefault(topic.partition(".")[0], []).append(topic)
+    for topic in sorted(rows):
+        subjects.setdefault(topic.partition(".")[0], []).append(rows[topic])
     lines = [
         "# Curriculum", "",
-        f"{len(claimed) + len(elsewhere)} topics work here. This page is generated from the cards by "
-        "`python -m shinso.catalogue.curriculum`; a topic stands here when a fact or a test of its file runs it.", "",
+        f"{len(rows)} topics work here. This page is generated from the cards by "
+        "`python -m shinso.catalogue.curriculum`; a topic stands here when a fact or a test runs it.", "",
     ]  # fmt: skip
-    for subject, topics in subjects.items():
-        lines += [f"## {subject}", "", "| topic | system | claims that run | test |", "|---|---|---|---|"]
-        lines += [_row(topic, claimed[topic]) for topic in topics]
-        lines.append("")
-    if elsewhere:
-        lines += ["## Without a card", "", "| topic | test |", "|---|---|"]
-        lines += [f"| {topic} | `{target}` |" for topic, target in sorted(elsewhere.items())]
-        lines.append("")
+    for subject, table in subjects.items():
+        lines += [f"## {subject}", "", "| topic | system | test |", "|---|---|---|", *table, ""]
+    lines += ["## What the systems check", ""]
+    for system in found.values():
+        if system.facts:
+            lines += [f"### {system.path}: {system.card['name']} / {system.card['name_ja']}", ""]
+            lines += [f"- {fact.claim} ({fact.source})" for fact in system.facts]
+            lines.append("")
     return "\n".join(lines)
 
 
@@ -44,8 +48,7 @@ def test_file(system: index.System) -> Path:
 
 def _row(topic: str, system: index.System) -> str:
     source = f"../src/shinso/{system.path.replace('.', '/')}.py"
-    facts = ", ".join(f"`{fact.name}`" for fact in system.facts)
-    return f"| {topic} | [{system.path}]({source}) | {facts} | [test](../{test_file(system).as_posix()}) |"
+    return f"| {topic} | [{system.path}]({source}) | [test](../{test_file(system).as_posix()}) |"
 
 
 def main() -> None:

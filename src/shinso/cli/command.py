@@ -1,7 +1,6 @@
 """How every command looks and fails: options with bilingual help, one-line errors."""
 
 import click
-from click.exceptions import Exit
 
 from shinso.cli.layout import definitions, styled, wrap
 from shinso.cli.phrases import PHRASES, say
@@ -50,9 +49,11 @@ def key(ctx: click.Context) -> str:
 
 
 def option(name: str, metavar: str, phrase: str, default: str | None = None,
-           choices: tuple[str, ...] = ()) -> click.Option:
+           choices: tuple[str, ...] = (), *, required: bool = False) -> click.Option:
     """An option with a text value; `choices` are checked by click."""
     kind = click.Choice(choices) if choices else click.STRING
+    if required:
+        return click.Option([f"--{name}"], type=kind, required=True, metavar=metavar, help=say(phrase))
     return click.Option([f"--{name}"], type=kind, default=default, metavar=metavar, help=say(phrase))
 
 
@@ -87,7 +88,9 @@ def as_user_error(error: click.ClickException) -> UserError:
         known = [o for p in ctx.command.params for o in p.opts if o.startswith("--")] if ctx else []
         return UserError(where, say("error.option", name=error.option_name), nearest(error.option_name, known))
     if isinstance(error, click.MissingParameter) and error.param is not None:
-        return UserError(where, say("error.missing", name=error.param.make_metavar(ctx) if ctx else ""), cure)
+        option = isinstance(error.param, click.Option)
+        name = error.param.opts[0] if option else error.param.metavar or (error.param.name or "").upper()
+        return UserError(where, say("error.missing", name=name), cure)
     if isinstance(error, click.BadOptionUsage):
         return UserError(where, say("error.value", name=error.option_name), cure)
     if isinstance(error, click.BadParameter) and error.param is not None:
@@ -112,6 +115,3 @@ def _row(param: click.Option) -> tuple[str, str]:
     if param.default not in (None, False) and isinstance(param.default, (str, int)):
         text += f" [{say('word.default')} {param.default}]"
     return f"{name}{metavar}", text
-
-
-__all__ = ["Command", "Exit", "as_user_error", "examples", "flag", "help_option", "key", "number", "option", "usage"]

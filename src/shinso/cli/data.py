@@ -3,11 +3,11 @@
 import ast
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import click
 
-from shinso.catalogue import index
 from shinso.cli.command import Command, flag, help_option, usage
 from shinso.cli.layout import definitions, printable, styled
 from shinso.cli.list import print_json
@@ -18,6 +18,7 @@ from shinso.core.setup import nearest
 VERBS = ("list", "check")
 TAKES_ARGUMENT = {"folder": "folder:PATH"}
 HIDDEN = ("described",)
+FOLDER = Path(__file__).parent.parent / "data"
 
 
 class DataVerbs(click.Group):
@@ -57,7 +58,7 @@ def show_list(*, json: bool) -> None:
 def known() -> dict[str, str]:
     """Every data set and the first line about it, read as text."""
     found = {}
-    for file in sorted((index.ROOT / "data").glob("[!_]*.py")):
+    for file in sorted(FOLDER.glob("[!_]*.py")):
         source = file.read_text(encoding="utf-8")
         name = file.stem.replace("_", "-")
         if "\ndef load(" in source and name not in HIDDEN:

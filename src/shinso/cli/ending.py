@@ -83,11 +83,11 @@ def python_lines(course: "Course") -> str:
     where = f'device="{place.device}", precision="{place.precision}", compile={place.compile}, threads={place.threads}'
     return "\n".join([
         "from dataclasses import replace", "", "from shinso.core.place import Place",
-        "from shinso.engine.launch import prepare", "from shinso.engine.loop import run",
+        "from shinso.engine import rng", "from shinso.engine.launch import prepare", "from shinso.engine.loop import run",
         f"from shinso.{package} import {module}", "",
         f"place = Place({where})",
         f'setup = replace({module}.VARIANTS["{course.variant}"]{changes})',
-        "prepare(place)",
+        "prepare(place)", f"rng.seed({getattr(course.setup, 'seed', 0)})",
         f"program = {module}.build(setup, place)", "for row in run(program):", "    print(row.step, dict(row.record))",
         *(['print(program.evaluate("test"))'] if isinstance(course.program, Evaluated) else []),
     ])  # fmt: skip

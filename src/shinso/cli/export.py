@@ -15,8 +15,7 @@ TOLERANCE = 1e-3
 
 
 def command() -> click.Command:
-    to = option("to", "onnx|safetensors", "export.to", None, ("onnx", "safetensors"))
-    to.required = True
+    to = option("to", "onnx|safetensors", "export.to", None, ("onnx", "safetensors"), required=True)
     out = option("out", "FILE", "export.out")
     return Command("export", export, [click.Argument(["run"], metavar="RUN"), to, out, flag("json", "option.json")])
 

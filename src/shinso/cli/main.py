@@ -56,12 +56,17 @@ def main(arguments: list[str] | None = None) -> None:
 def run(args: list[str], *, debug: bool = False) -> int:
     """The exit code of one command; every failure is one line on standard error, or a trace with `debug`."""
     try:
-        result = Verbs().main(args or ["--help"], "shinso", standalone_mode=False)
+        verbs = Verbs()
+        with verbs.make_context("shinso", args or ["--help"]) as ctx:
+            result = verbs.invoke(ctx)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as done:
+        sys.stdout.flush()
+        return done.exit_code
     except BrokenPipeError:
         # The reader is gone; the interpreter would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         return 0
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED

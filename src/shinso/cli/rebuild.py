@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from shinso.catalogue import index
+from shinso.cli.settings import restored_setup
 from shinso.core.place import Place
-from shinso.core.setup import from_json
 from shinso.engine import checkpoint
 from shinso.engine.folder import RunFolder
 from shinso.engine.program import Program
@@ -18,8 +17,7 @@ def rebuild(run: Path) -> tuple[Program, Loaded, dict[str, Any]]:
     """The program on the CPU with the weights that the run was tested with, the checkpoint, and setup.json."""
     folder = RunFolder(run)
     values = folder.read_setup()
-    module = index.load(str(values["system"]))
-    setup = from_json(module.Setup, values["setup"], run / "setup.json")
+    module, setup, _ = restored_setup(run, values)
     described = run / "data.json"
     if described.exists() and hasattr(setup, "data"):
         setup = dataclasses.replace(setup, data=f"described:{described}")

@@ -15,11 +15,12 @@ from shinso.catalogue import index
 from shinso.cli.pace import Judge, Pace, Recorder, Timed
 from shinso.cli.phrases import say
 from shinso.cli.progress import Progress
+from shinso.cli.settings import restored_setup
 from shinso.core.errors import Diverged, UserError
 from shinso.core.place import Place
-from shinso.core.setup import from_json, replace_fields
+from shinso.core.setup import replace_fields
 from shinso.data.examples import Dataset, save_description
-from shinso.engine import checkpoint, launch, saving
+from shinso.engine import checkpoint, launch, rng, saving
 from shinso.engine.folder import RunFolder, to_line
 from shinso.engine.hooks import Evaluate, Watch
 from shinso.engine.interrupt import Interruptible
@@ -58,9 +59,11 @@ def begin(path: str, variant: str, texts: Mapping[str, str], choices: Mapping[st
     if choices["out"] is not None and (Path(choices["out"]) / "setup.json").exists():
         raise UserError(choices["out"], "there is a run here already", f"continue it with --resume {choices['out']}")
     program = _build(module, setup, place)
-    if choices["threads"] is None and place.device == "cpu" and (threads := launch.trial(program)) != place.threads:
-        place = replace(place, threads=threads)
+    if choices["threads"] is None and place.device == "cpu":
+        streams = rng.capture()
+        place = replace(place, threads=launch.trial(program))
         launch.prepare(place)
+        rng.restore(streams)
     folder = RunFolder.create(Path(choices["out"]) if choices["out"] is not None else _fresh(Path("runs"), path))
     with folder:
         folder.write_setup(system=path, variant=variant, setup=setup, place=place, version=version("shinso"))
@@ -84,24 +87,16 @@ def resume(path: Path, system: str | None, choices: Mapping[str, Any], began: fl
         return 0
     with RunFolder.resume(path) as folder:
         module, setup, place = restored_setup(path, values)
+        launch.resolve(place.device, place.precision, "on" if place.compile else "off", place.threads)
         program = _build(module, setup, place)
         course = Course(index.system(values["system"]), values["variant"], setup, place, program, folder, choices)
         course.timing = dict(summary.get("timing", {}))
         return _drive(course, began, again=True)
 
 
-def restored_setup(path: Path, values: Mapping[str, Any]) -> tuple[ModuleType, Any, Place]:
-    """The module, setup and place that a run's setup.json names."""
-    module = index.load(str(values["system"]))
-    where = path / "setup.json"
-    setup = from_json(module.Setup, values["setup"], where)
-    place = from_json(Place, values["place"], where)
-    launch.resolve(place.device, place.precision, "on" if place.compile else "off", place.threads)
-    return module, setup, place
-
-
 def _build(module: ModuleType, setup: Any, place: Place) -> Program:
     launch.prepare(place)
+    rng.seed(getattr(setup, "seed", 0))
     return module.build(setup, place)
 
 

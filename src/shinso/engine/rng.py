@@ -10,6 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from shinso.core.seed import derive
+
+
+def seed(number: int) -> None:
+    """Every global stream begins from `number`: for what draws from them in a run, such as dropout layers."""
+    random.seed(derive(number, "python"))
+    np.random.seed(derive(number, "numpy") & 0xFFFFFFFF)
+    torch.manual_seed(derive(number, "torch"))  # all devices
+
 
 def capture() -> dict[str, Any]:
     """The states of Python, NumPy, torch on the CPU and on every device that is in use, as a state tree."""
