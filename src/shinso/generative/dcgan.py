@@ -18,6 +18,7 @@ Radford, Metz and Chintala 2015, arXiv:1511.06434 (maps 1024-512-256-128, z in R
 arXiv:1609.04468 (5). The half-width 4x4 form `paper64` is that of PyTorch's public example, z Gaussian as there.
 """
 
+import copy
 from dataclasses import dataclass
 from math import log, pi
 from typing import Literal, final
@@ -122,14 +123,14 @@ class Game:
         """Both losses, the gap of mean log-odds between real and fake, and Frechet distances to the training part.
 
         Up to 1,000 pictures of the split beside as many fakes; `frechet_real` is the distance of the real ones, the
-        figure that fakes could at best have. The networks are in evaluation mode.
+        figure that fakes could at best have. A copy of the discriminator judges batches of one kind by their own
+        statistics, as in training: its running ones mix real and fake, and with them it would be another judge.
         """
         real = self._real(getattr(self.data, split), 1000)
         rng = generator(self.setup.seed, f"evaluate/{split}")
         fake = self._forge(torch.randn(len(real), self.setup.latent, generator=rng))
-        self.judge.eval()
-        on_real, on_fake = (torch.cat([self.judge(part) for part in x.split(250)]).float() for x in (real, fake))
-        self.judge.train()
+        judge = copy.deepcopy(self.judge)
+        on_real, on_fake = (torch.cat([judge(part) for part in x.split(self.setup.batch_size)]) for x in (real, fake))
         if self.features is None:
             self.features = fit_features(self._real(self.data.train, 10_000), 32)
         return {
