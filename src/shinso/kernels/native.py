@@ -1,19 +1,19 @@
-"""Whether native kernels may be used here, and how many threads they take."""
+"""Whether native kernels may be used here, and what a tensor must be for them."""
 
 import functools
 import importlib
 import os
-import platform
 from types import ModuleType
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 @functools.cache
 def native(name: str) -> ModuleType | None:
     """The module `shinso.kernels.NAME_native`, or None where it cannot run; decided once per process."""
-    if os.environ.get("SHINSO_KERNELS", "") == "plain" or not _vectorised():
+    if os.environ.get("SHINSO_KERNELS", "") == "plain":
         return None
     try:
         return importlib.import_module(f"shinso.kernels.{name}_native")
@@ -22,16 +22,23 @@ def native(name: str) -> ModuleType | None:
 
 
 def supported(*tensors: Tensor) -> bool:
-    """Dense float32 tensors on the CPU, outside of torch.compile, torch.func and forward-mode differentiation."""
-    return all(t.dtype == torch.float32 and t.device.type == "cpu" and type(t) in (Tensor, torch.nn.Parameter)
-               and t.layout == torch.strided for t in tensors) and not tracing()
+    """Dense float32 tensors in the CPU's memory, and nobody who looks at the code instead of running it."""
+    return all(t.dtype == torch.float32 and t.device.type == "cpu" and type(t) in _KINDS and t.layout == torch.strided
+               and not t.is_neg() for t in tensors) and not _transformed()
 
 
-def tracing() -> bool:
-    """True while a compiler, an exporter or a function transform looks at the code instead of running it."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._functorch.maybe_current_level() is not None
+def run_plain_backward(plain, inputs, needed, grad):
+    """Gradients through the twin, themselves differentiable; None where `needed` is false."""
+    wanted = [t for t, need in zip(inputs, needed, strict=True) if need]
+    with torch.enable_grad():
+        found = iter(torch.autograd.grad(plain(*inputs), wanted, grad, create_graph=True))
+    return [next(found) if need else None for need in needed]
 
 
-def _vectorised() -> bool:
-    """The native forms are written in fused multiply-adds of short vectors; other machines run the twins."""
-    return platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64")
+_KINDS = (Tensor, torch.nn.Parameter)
+
+
+def _transformed() -> bool:
+    """Under a compiler, an exporter, autocast, a function transform or forward-mode differentiation."""
+    return (torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling() or torch.jit.is_tracing()
+            or torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0)
