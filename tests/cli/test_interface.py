@@ -94,7 +94,8 @@ def test_a_slip_is_one_line_with_its_cure(shell, words, wanted):
 
 USAGE = [
     (["--help"], 0), (["--version"], 0), (["list"], 0), (["list", "--json"], 0), (["show", "vision.lenet"], 0),
-    (["run", "vision.lenet", "--help"], 0), (["data", "list"], 0), (["lst"], 2), (["run", "vision.lenet", "--epoch", "1"], 2),
+    (["run", "vision.lenet", "--help"], 0), (["data", "list"], 0), (["lst"], 2),
+    (["run", "vision.lenet", "--epoch", "1"], 2),
     (["run", "vision.lenet", "--epochs", "x"], 2), (["run", "vision.lent"], 2), (["data", "check", "digit"], 2),
     (["run", "vision.lenet", "--variant", "nosuch"], 2), (["export", "x", "--to", "y"], 2), (["predict"], 2),
 ]  # fmt: skip

@@ -213,7 +213,8 @@ def test_two_writers_are_refused(shell, program, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "content"), [
-    ("setup.json", None), ("setup.json", b"{"), ("setup.json", b"[]"), ("setup.json", b"\xff\xfe"), ("setup.json", b"{}"),
+    ("setup.json", None), ("setup.json", b"{"), ("setup.json", b"[]"), ("setup.json", b"{}"),
+    ("setup.json", b"\xff\xfe"),
     ("setup.json", b'{"system": "basics.line", "variant": "x", "setup": {"stepz": 1}, "place": {}}'),
     ("setup.json", b'{"system": "basics.line", "variant": "x", "setup": {"steps": "a"}, "place": {}}'),
     ("setup.json", b'{"system": "../../etc", "variant": "x", "setup": {}, "place": {}}'),

@@ -92,7 +92,7 @@ class System:
         if not isinstance(table, ast.Dict):
             return []
         pairs = zip(table.keys, table.values, strict=True)
-        return [Variant(k.value, _keywords(v)) for k, v in pairs if isinstance(k, ast.Constant)]
+        return [Variant(str(k.value), _keywords(v)) for k, v in pairs if isinstance(k, ast.Constant)]
 
     @cached_property
     def facts(self) -> list[Fact]:

@@ -48,7 +48,7 @@ def check(*, path: str | None, json: bool) -> int:
     if json:
         print_json(results)
     else:
-        words = say("check.some_fail", failed=failed, count=len(results)) if failed else say("check.all_hold", count=len(results))
+        words = say("check.some_fail" if failed else "check.all_hold", failed=failed, count=len(results))
         print("\n" + styled(words, "red" if failed else "green"))
     return FAILED if failed else code
 

@@ -8,7 +8,6 @@ from shinso.core.errors import UserError
 from shinso.core.setup import nearest
 
 
-
 class Command(click.Command):
     """A command whose help is in the user's language; its options are listed with their defaults."""
 

@@ -30,7 +30,7 @@ class DataVerbs(click.Group):
         spec = click.Argument(["spec"], metavar="SPEC")
         self.add_command(Command("check", check, [spec, flag("json", "option.json")]))
 
-    def resolve_command(self, ctx: click.Context, args: list[str]):  # noqa: ANN201 - click's own type
+    def resolve_command(self, ctx: click.Context, args: list[str]):
         if args and args[0] not in VERBS:
             raise UserError("shinso data", say("error.verb", name=args[0]), nearest(args[0], VERBS))
         return super().resolve_command(ctx, args)
@@ -106,7 +106,8 @@ def _thin(classes: tuple[str, ...], splits: dict[str, list[int]]) -> list[str]:
 
 def _print(result: dict[str, Any]) -> None:
     shape = "x".join(map(str, result["shape"]))
-    print(styled(say("data.found", name=printable(result["name"]), classes=len(result["classes"]), shape=shape), "bold"))
+    found = say("data.found", name=printable(result["name"]), classes=len(result["classes"]), shape=shape)
+    print(styled(found, "bold"))
     for split, count in result["splits"].items():
         print("  " + say("data.split", split=split, count=f"{count:,}"))
     if len(result["classes"]) <= 40:

@@ -83,7 +83,8 @@ def python_lines(course: "Course") -> str:
     where = f'device="{place.device}", precision="{place.precision}", compile={place.compile}, threads={place.threads}'
     return "\n".join([
         "from dataclasses import replace", "", "from shinso.core.place import Place",
-        "from shinso.engine import rng", "from shinso.engine.launch import prepare", "from shinso.engine.loop import run",
+        "from shinso.engine import rng", "from shinso.engine.launch import prepare",
+        "from shinso.engine.loop import run",
         f"from shinso.{package} import {module}", "",
         f"place = Place({where})",
         f'setup = replace({module}.VARIANTS["{course.variant}"]{changes})',
@@ -164,7 +165,8 @@ def _stop_early(course: "Course", done: int) -> str:
     if best is None or judge.patience == 0:
         return "latest"
     if judge.exhausted:
-        _say(say("run.stopped_early", step=f"{done:,}", figure=best.figure, patience=judge.patience, best=f"{best.step:,}"))
+        words = {"step": f"{done:,}", "figure": best.figure, "patience": judge.patience, "best": f"{best.step:,}"}
+        _say(say("run.stopped_early", **words))
     loaded = checkpoint.load(course.folder.checkpoints, "best", warn=_say)
     course.program.restore(loaded.state["program"])
     _say(say("run.best_restored", step=f"{loaded.step:,}"))

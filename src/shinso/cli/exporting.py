@@ -24,9 +24,9 @@ def write_safetensors(network: nn.Module, example: Tensor, path: Path, about: Ma
     state = {name: value.detach().cpu().clone().contiguous() for name, value in network.state_dict().items()}
     atomic_write_bytes(path, save(state, metadata=dict(about)))
     back = load_file(path)
-    differences = [float((back[name].double() - value.double()).abs().max()) for name, value in state.items() if value.numel()]
-    scale = max((float(value.double().abs().max()) for value in state.values() if value.numel()), default=0.0)
-    return max(differences, default=0.0), scale
+    filled = {name: value.double() for name, value in state.items() if value.numel()}
+    difference = max((float((back[name].double() - value).abs().max()) for name, value in filled.items()), default=0.0)
+    return difference, max((float(value.abs().max()) for value in filled.values()), default=0.0)
 
 
 def write_onnx(network: nn.Module, example: Tensor, path: Path, about: Mapping[str, str]) -> tuple[float, float]:

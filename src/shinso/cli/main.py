@@ -30,7 +30,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return import_module(f"shinso.cli.{cmd_name}").command() if cmd_name in VERBS else None
 
-    def resolve_command(self, ctx: click.Context, args: list[str]):  # noqa: ANN201 - click's own type
+    def resolve_command(self, ctx: click.Context, args: list[str]):
         if args and args[0] not in VERBS:
             raise UserError("shinso", say("error.verb", name=args[0]), nearest(args[0], VERBS))
         return super().resolve_command(ctx, args)

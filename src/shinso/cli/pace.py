@@ -103,7 +103,7 @@ class Pace:
         if self.every:
             return
         waited = time.perf_counter() - self.at
-        if waited < LEAST_PAUSE or not (row.added and self.due() or waited > LONGEST_PAUSE):
+        if waited < LEAST_PAUSE or not ((row.added and self.due()) or waited > LONGEST_PAUSE):
             return
         began = time.perf_counter()
         self.saving.save_now(program)

@@ -55,7 +55,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def label(value: float) -> str:
     """A tick as text: 10k, 0.25, 1e-05."""
-    if value and abs(value) >= 1e6 or 0 < abs(value) < 1e-4:
+    if (value and abs(value) >= 1e6) or 0 < abs(value) < 1e-4:
         return f"{value:.0e}" if f"{value:.0e}" == f"{value:.1e}".replace(".0", "") else f"{value:.1e}"
     if abs(value) >= 10_000:
         return f"{value / 1000:g}k"

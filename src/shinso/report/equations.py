@@ -42,10 +42,11 @@ def _outline(latex: str) -> tuple[str, tuple[float, float, float, float]] | None
 
 
 def _known(latex: str) -> str:
-    """The same equation in the words that mathtext has: \\tfrac12 becomes \\frac{1}{2}."""
+    """The same equation in the words that mathtext has: no sizes by hand, \\tfrac12 as \\frac{1}{2}, \\le as \\leq."""
+    latex = re.sub(r"\\[bB]igg?[lrm]?(?![a-zA-Z])", "", latex)
     latex = re.sub(r"\\(le|ge|ne)(?![a-zA-Z])", r"\\\1q", latex).replace(r"\neqq", r"\neq")
     return re.sub(r"\\[td]?frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", latex).replace(r"\tfrac", r"\frac")
 
 
-def _numbers(points) -> str:  # noqa: ANN001 - matplotlib's flat x0 y0 x1 y1 array
+def _numbers(points) -> str:
     return " ".join(f"{value if i % 2 == 0 else -value:.2f}" for i, value in enumerate(points))

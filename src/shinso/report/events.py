@@ -1,5 +1,6 @@
 """TensorBoard event files, written while a run goes on, in stretches, so that a step pays nothing."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
@@ -28,17 +29,18 @@ class Events:
         """Writes what was added so far to the disk."""
         if not self.rows:
             return
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto import event_pb2, summary_pb2
 
+        make: Any = summary_pb2
         if self.writer is None:
             self._open()
         for row in self.rows:
-            values = [Summary.Value(tag="/".join(split_name(key)), simple_value=float(value))
+            values = [make.Summary.Value(tag="/".join(split_name(key)), simple_value=float(value))
                       for key, value in row.items() if key != "step"]
-            self.writer.add_event(_timed(Event(step=row["step"], summary=Summary(value=values))))
+            self._write(event_pb2, step=row["step"], summary=make.Summary(value=values))
         self.rows.clear()
-        self.writer.flush()
+        if self.writer is not None:
+            self.writer.flush()
 
     def close(self) -> None:
         """Writes the rest and ends the writer's thread."""
@@ -48,17 +50,13 @@ class Events:
             self.writer = None
 
     def _open(self) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto import event_pb2
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self.writer = EventFileWriter(str(self.folder))
         if self.start:
-            again = SessionLog(status=SessionLog.START)
-            self.writer.add_event(_timed(Event(step=self.start + 1, session_log=again)))
+            log = vars(event_pb2)["SessionLog"]
+            self._write(event_pb2, step=self.start + 1, session_log=log(status=log.START))
 
-
-def _timed(event: Any) -> Any:
-    import time
-
-    event.wall_time = time.time()
-    return event
+    def _write(self, made: Any, **content: Any) -> None:
+        self.writer.add_event(made.Event(wall_time=time.time(), **content))

@@ -120,7 +120,8 @@ def _curves(story: Story) -> str:
     shown = [_panel(panel) for panel in panels(story.rows)]
     if not shown:
         return ""
-    return _section("curves", f'<div class="panels">{"".join(shown)}</div>', f'<p class="note">{both("curves.note")}</p>')
+    note = f'<p class="note">{both("curves.note")}</p>'
+    return _section("curves", f'<div class="panels">{"".join(shown)}</div>', note)
 
 
 def _panel(panel: Panel) -> str:
@@ -170,7 +171,8 @@ def _claims(story: Story) -> str:
     head = ["claim", "source", *(("measured", "bound") if measured else ())]
     rows = [_claim(claim, measured=measured) for claim in story.claims]
     command = f"<code>shinso check {escape(story.system)}</code>"
-    return _section("facts", table([both(key) for key in head], rows), f'<p class="note">{both("facts.note")} {command}</p>')
+    note = f'<p class="note">{both("facts.note")} {command}</p>'
+    return _section("facts", table([both(key) for key in head], rows), note)
 
 
 def _claim(claim: Claim, *, measured: bool) -> list[str]:

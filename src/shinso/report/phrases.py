@@ -2,10 +2,11 @@
 
 PHRASES: dict[str, tuple[str, str]] = {
     "title": ("Report", "レポート"),
-    "unfinished": ("This run is not finished: {step} of {total} steps.", "この実行は未完了です ({step} / {total} ステップ)。"),
+    "unfinished": ("This run is not finished: {step} of {total} steps.",
+                   "この実行は未完了です ({step} / {total} ステップ)。"),
     "results": ("Results", "結果"),
     "curves": ("Curves", "学習曲線"),
-    "curves.note": ("Faint: every recorded step. Strong: moving average. Dots: measured on data that training never saw.",
+    "curves.note": ("Faint: recorded steps. Strong: their moving average. Dots: measured on unseen data.",
                     "薄い線は記録した各ステップ、濃い線は移動平均、点は学習に使っていないデータでの測定値です。"),
     "train": ("training", "訓練"),
     "validation": ("validation", "検証"),
