@@ -32,7 +32,7 @@ class World:
             self.num_actions, self.shape, self.dtype = int(env.num_actions), tuple(env.shape), np.dtype(env.dtype)
             return
         if type(env.action_space).__name__ != "Discrete" or env.action_space.start != 0:
-            raise UserError(_name(env), "its actions are not 0, 1, 2, ...", "take a world with discrete actions")
+            raise UserError(_name(env), "its actions are not numbered from 0", "take a world with discrete actions")
         self.num_actions = int(env.action_space.n)
         self.shape, self.dtype = env.observation_space.shape, env.observation_space.dtype
 
