@@ -219,6 +219,17 @@ def test_every_variant_looks_and_acts(variant):
     assert np.allclose(values.numpy(), by_numpy, atol=1e-5)
 
 
+def test_the_papers_network_learns_with_the_papers_settings():
+    setup = dqn.VARIANTS["nature"]
+    assert (setup.lr, setup.batch_size, setup.copy_every, setup.optimiser) == (2.5e-4, 32, 10_000, "rmsprop")
+    program = dqn.build(replace(setup, warmup=8, memory=64))
+    assert program.example()["q"].shape == (2, 4, 84, 84) and program.learner.by_hand is None
+    before = {name: value.clone() for name, value in program.learner.weights().items()}
+    records = [program.step(i) for i in range(3)]
+    assert program.learner.updates == 2 and np.isfinite(float(records[-1]["loss"]))
+    assert all(not torch.equal(value, before[name]) for name, value in program.learner.weights().items())
+
+
 @pytest.mark.parametrize(("changes", "words"), [
     ({"network": "nature"}, "84 x 84"), ({"world": "catch"}, "mlp cannot see"), ({"steps": 0}, "steps"),
     ({"gamma": 1.5}, "gamma"), ({"world": "CartPoll-v1"}, "did you mean"),
