@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from shinso.core.seed import generator
-from shinso.data.examples import Description, Split, to_float
+from shinso.data.examples import Description, Examples, Split, to_float
+from shinso.kernels.gather import normalised_rows
 
 Augment = Callable[[Tensor, Tensor, int], Tensor]
 """(inputs of a batch, their indices, epoch) -> inputs of the same shape and type"""
@@ -28,6 +29,7 @@ class Batches:
         self.about, self.batch_size, self.seed, self.augment = about, batch_size, seed, augment
         self.split = examples.to(device)
         self.targets = self.split.targets
+        self.mean, self.std = torch.tensor(about.mean, device=device), torch.tensor(about.std, device=device)
         self.per_epoch = -(-len(examples) // batch_size)
         self.epoch = self.position = 0
         self.order = self._order()
@@ -39,11 +41,17 @@ class Batches:
             self.order = self._order()
         index = self.order[self.position : self.position + self.batch_size]
         self.position += len(index)
-        inputs = self.split.pick(index)
+        inputs = self._inputs(index)
         self.split.expect(self.order[self.position : self.position + self.ahead * self.batch_size])
+        return inputs, self.targets.index_select(0, index)
+
+    def _inputs(self, index: Tensor) -> Tensor:
+        if self.augment is None and isinstance(self.split, Examples) and self.split.inputs.dtype == torch.uint8:
+            return normalised_rows(self.split.inputs, index, self.mean, self.std)
+        inputs = self.split.pick(index)
         if self.augment is not None:
             inputs = self.augment(inputs, index, self.epoch)
-        return to_float(inputs, self.about), self.targets.index_select(0, index)
+        return to_float(inputs, self.about)
 
     def state(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "position": self.position, "seed": self.seed}
