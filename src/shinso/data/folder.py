@@ -106,7 +106,8 @@ def _decode_all(paths: list[Path], side: int, *, keep: bool, counted: int) -> _D
                     result.levels += level_counts(pixels[None])
     if bad:
         more = f"; {len(bad)} of {len(paths)} images here are bad" if len(bad) > 1 else ""
-        raise UserError(bad[0].where, bad[0].what + more, bad[0].cure)
+        first = min(bad, key=lambda error: error.where)
+        raise UserError(first.where, first.what + more, first.cure)
     return result
 
 
@@ -138,7 +139,7 @@ def _parts(root: Path) -> tuple[tuple[str, ...], dict[str, list[tuple[Path, int]
 def _given(root: Path) -> dict[str, Listing]:
     """The parts that lie under `root` by name, or everything as `train`."""
     try:
-        names = {entry.name.lower(): Path(entry.path) for entry in os.scandir(root) if entry.is_dir()}
+        names = {entry.name.lower(): Path(entry.path) for entry in os.scandir(root) if _is_folder(entry)}
     except OSError as error:
         raise UserError(root, f"this folder cannot be read ({error.strerror})", "check its name") from None
     except ValueError:
@@ -172,7 +173,7 @@ def _listing(folder: Path) -> Listing:
     listing: Listing = {}
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda e: e.name):
-            if entry.name.startswith(".") or not entry.is_dir():
+            if entry.name.startswith(".") or not _is_folder(entry):
                 continue
             title = unicodedata.normalize("NFC", entry.name)
             files = sorted(_images(Path(entry.path), set()), key=lambda p: unicodedata.normalize("NFC", str(p)))
@@ -193,10 +194,18 @@ def _images(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _images(Path(entry.path), seen)
         elif Path(entry.name).suffix.lower() in SUFFIXES:
             yield Path(entry.path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or leads to one; a link that leads to itself does not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _side(paths: list[Path]) -> int:

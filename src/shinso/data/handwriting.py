@@ -3,10 +3,11 @@
 Each output pixel is a weighted mean of the input, so scaling, smoothing and the shift by a fraction of a pixel are one
 matrix product on either side of the image.
 
-    out = W_y ink W_x^T,   W[o, i] = k((u(o) - i) / r) / r,   u(o) = (o + 1/2 - side/2) / s + c        (1)
+    out = W_y ink W_x^T,   W[o, i] = k((u(o) - i) / r) / r,   u(o) = (o - 14) / s + c                    (1)
 
 with the scale s = box / (longer side of the ink), the centre of mass c, the cubic kernel k, and r = max(1, 1/s), which
-widens the kernel when the image shrinks, so that nothing aliases. The preparation is that of LeCun 1998, section III.
+widens the kernel when the image shrinks, so that nothing aliases. The preparation is that of LeCun 1998, section III;
+in the published files the centre of mass lies on pixel 14, counted from 0, give or take half a pixel.
 """
 
 import numpy as np
@@ -39,7 +40,7 @@ def _extent(present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _weights(length: int, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """The matrices W (n, 28, length) of (1), by Keys' cubic kernel."""
-    at = (np.arange(SIDE) + 0.5 - SIDE / 2)[None, :] / scale[:, None] + centre[:, None]
+    at = (np.arange(SIDE) - SIDE / 2)[None, :] / scale[:, None] + centre[:, None]
     reach = np.maximum(1.0, 1.0 / scale)[:, None, None]
     t = np.abs(at[:, :, None] - np.arange(length)) / reach
     near = (1.5 * t - 2.5) * t * t + 1
