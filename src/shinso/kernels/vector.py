@@ -103,7 +103,7 @@ def product_tile(typingctx, lanes, vectors, pixels, x, w, start, out, rows, leng
 
 
 @intrinsic(prefer_literal=True)
-def winners_tile(typingctx, lanes, vectors, rows, factors, offsets, count, x, out, x_row):
+def winners_tile(typingctx, lanes, vectors, rows, factors, offsets, count, x, out, x_row):  # noqa: PLR0913
     """out[r, :] += sum_{n < count} factors[n] * x[offsets[n] + r * x_row + (0 .. vectors * lanes)] for r < rows."""
     num_lanes, num_vectors, num_rows = _constants(lanes, vectors, rows)
 
@@ -128,8 +128,8 @@ def winners_tile(typingctx, lanes, vectors, rows, factors, offsets, count, x, ou
 
 
 @intrinsic(prefer_literal=True)
-def scatter_rows(typingctx, lanes, vectors, factors, offsets, count, w, out, rows, out_row):
-    """out[offsets[n] + r * out_row + (0 .. vectors * lanes)] += factors[n] * w[r, :] for n < count, r < rows, in order."""
+def scatter_rows(typingctx, lanes, vectors, factors, offsets, count, w, out, rows, out_row):  # noqa: PLR0913
+    """out[offsets[n] + r * out_row + (0 .. vectors * lanes)] += factors[n] * w[r, :] for n < count and r < rows."""
     num_lanes, num_vectors = _constants(lanes, vectors)
 
     def emit(context, builder, signature, args):
