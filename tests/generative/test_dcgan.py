@@ -11,6 +11,7 @@ from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.record import plain
 from shinso.core.seed import generator
+from shinso.data.examples import open_data, save_description
 from shinso.engine.program import Evaluated, Networked, Pictured
 from shinso.generative import dcgan
 from shinso.generative._dcgan_networks import count, discriminator_network, doublings, generator_network
@@ -50,6 +51,15 @@ def test_looking_and_judging_change_nothing():
     looked.pictures()
     assert plain(looked.evaluate("validation")) == first
     assert trace(looked, 5) == trace(beside, 5)
+
+
+def test_a_run_is_rebuilt_from_its_description_alone(tmp_path):
+    trained = smoke()
+    trace(trained, stop=3)
+    save_description(open_data("digits").about, tmp_path / "data.json")
+    rebuilt = dcgan.build(dcgan.Setup(data=f"described:{tmp_path / 'data.json'}", size=16, latent=8, width=4))
+    rebuilt.restore(copy.deepcopy(trained.state()))
+    assert (rebuilt.pictures()["samples"] == trained.pictures()["samples"]).all()
 
 
 def test_build_leaves_the_global_stream_alone():

@@ -11,6 +11,7 @@ from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.record import plain
 from shinso.core.seed import generator
+from shinso.data.examples import open_data, save_description
 from shinso.engine.program import Evaluated, Networked, Pictured
 from shinso.generative import vae
 
@@ -40,6 +41,15 @@ def test_resume_is_bit_identical(stop):
     head = trace(first, stop=stop)
     second.restore(copy.deepcopy(first.state()))
     assert head + trace(second, stop) == whole
+
+
+def test_a_run_is_rebuilt_from_its_description_alone(tmp_path):
+    trained = smoke()
+    trace(trained, stop=3)
+    save_description(open_data("digits").about, tmp_path / "data.json")
+    rebuilt = vae.build(vae.Setup(data=f"described:{tmp_path / 'data.json'}", hidden=32, latent=2, epochs=2))
+    rebuilt.restore(copy.deepcopy(trained.state()))
+    assert (rebuilt.pictures()["samples"] == trained.pictures()["samples"]).all()
 
 
 def test_build_leaves_the_global_stream_alone():

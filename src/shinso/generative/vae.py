@@ -150,9 +150,9 @@ class Autoencoding:
 
     def pictures(self) -> dict[str, np.ndarray]:
         """Samples, walks through the codes and, with test pictures at hand, their reconstructions."""
-        if len(self.data.test) == 0:
-            return draw(self.model.posterior, self._decode, self.model.latent, self.seed)
-        x = to_float(self.data.test.pick(torch.arange(40) % len(self.data.test)).to(self.device), self.data.about)
+        x, test = None, self.data.test
+        if len(test) > 0:
+            x = to_float(test.pick(torch.arange(40) % len(test)).to(self.device), self.data.about)
         busiest = self._cost_of_dimensions("test").argsort(descending=True)[:10].tolist()
         return draw(self.model.posterior, self._decode, self.model.latent, self.seed, x, busiest)
 
@@ -191,8 +191,7 @@ def example_parameters() -> Check:
     Source: the sizes of PyTorch's public VAE example, counted layer by layer.
     """
     with torch.device("meta"):
-        model = VAE((1, 28, 28), hidden=400, latent=20)
-    return exactly(sum(p.numel() for p in model.parameters()), 652_824)
+        return exactly(sum(p.numel() for p in VAE((1, 28, 28), 400, 20).parameters()), 652_824)
 
 
 def kl_is_the_integral() -> Check:
@@ -201,9 +200,9 @@ def kl_is_the_integral() -> Check:
     """
     z = torch.linspace(-20, 22, 4001, dtype=torch.float64)
     log_q = -0.5 * ((z - 1) / 1.5).square() - log(1.5)
-    integrand = log_q.exp() * (log_q + 0.5 * z.square()) / (2 * pi) ** 0.5
+    integral = torch.trapezoid(log_q.exp() * (log_q + 0.5 * z.square()) / (2 * pi) ** 0.5, z)
     ours = gaussian_kl(torch.ones(1).double(), torch.tensor([2 * log(1.5)], dtype=torch.float64))
-    return about(float(ours), float(torch.trapezoid(integrand, z)), 1e-10)
+    return about(float(ours), float(integral), 1e-10)
 
 
 def kl_is_never_negative() -> Check:
@@ -297,8 +296,7 @@ def _tiny(pixels: int, latent: int) -> VAE:
     return model.requires_grad_(False)
 
 
-EVERY_PICTURE = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 6)
-"""all 64 black-and-white pictures of six pixels"""
+EVERY_PICTURE = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 6)  # of six black-or-white pixels
 
 
 def _six_pixels() -> tuple[Tensor, Tensor, Tensor]:
@@ -309,7 +307,7 @@ def _six_pixels() -> tuple[Tensor, Tensor, Tensor]:
     log_q = -0.5 * ((z - m.T).square() / v.T.exp() + v.T + log(2 * pi))
     log_joint = log_weights(model, x, z[:, None].expand(-1, 64, -1)) + log_q
     nll = bernoulli_nll(model.decoder(z)[:, None].expand(-1, 64, -1), x.expand(len(z), -1, -1)).sum(2)
-    log_p = torch.logsumexp(log_joint, 0) + log(0.01)
+    log_p = log_joint.logsumexp(0) + log(0.01)
     gap = 0.01 * (log_q.exp() * (log_q - log_joint + log_p)).sum(0)
     elbo = -0.01 * (log_q.exp() * nll).sum(0) - gaussian_kl(m, v).sum(1)
     return elbo, log_p, gap
