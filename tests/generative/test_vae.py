@@ -74,7 +74,7 @@ def test_training_lowers_the_bound_and_evaluation_changes_nothing():
     before = plain(program.evaluate("test"))
     assert plain(program.evaluate("test")) == before
     trace(program)
-    assert plain(program.evaluate("test"))["loss"] < 0.6 * before["loss"]
+    assert plain(program.evaluate("test"))["loss"] < 0.8 * before["loss"]
     program.pictures()
     trace(beside)
     assert all(torch.equal(a, b) for a, b in zip(program.model.parameters(), beside.model.parameters(), strict=True))

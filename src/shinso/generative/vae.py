@@ -296,7 +296,7 @@ def _tiny(pixels: int, latent: int) -> VAE:
     return model.requires_grad_(False)
 
 
-EVERY_PICTURE = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 6)  # of six black-or-white pixels
+EVERY_PICTURE = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 6)  # of six pixels
 
 
 def _six_pixels() -> tuple[Tensor, Tensor, Tensor]:
