@@ -434,9 +434,10 @@ def test_any_folder_name_will_do(tmp_path: Path, name: str):
 
 
 def test_saving_a_small_state_is_quick(tmp_path: Path):
+    """In processor time, which a busy neighbour does not stretch."""
     state, taken = state_of(0), []
     for step in range(20):
-        began = time.perf_counter()
+        began = time.process_time()
         save(tmp_path, step, state)
-        taken.append(time.perf_counter() - began)
-    assert sorted(taken)[4] < 0.010, f"{sorted(taken)[4] * 1e3:.1f} ms without fsync"
+        taken.append(time.process_time() - began)
+    assert sorted(taken)[10] < 0.010, f"{sorted(taken)[10] * 1e3:.1f} ms without fsync"
