@@ -69,8 +69,8 @@ def test_a_description_outlives_its_data(spec, tmp_path):
 
 @pytest.mark.parametrize("change", [
     lambda v: v.pop("mean"), lambda v: v.update(mean=[0.1, 0.2]), lambda v: v.update(std=[0.0]),
-    lambda v: v.update(shape=[]), lambda v: v.update(form="poem"), lambda v: v.update(extra=1), lambda v: v.update(classes="abc"),
-    lambda v: v.update(shape=[1, 0, 28]), lambda v: v.update(mean=["x"])])
+    lambda v: v.update(shape=[]), lambda v: v.update(form="poem"), lambda v: v.update(extra=1),
+    lambda v: v.update(classes="abc"), lambda v: v.update(shape=[1, 0, 28]), lambda v: v.update(mean=["x"])])
 def test_a_wrong_description_is_named(change, tmp_path):
     path = tmp_path / "data.json"
     save_description(open_data("digits").about, path)

@@ -71,16 +71,17 @@ def _ink(pixels: np.ndarray, where: object) -> tuple[np.ndarray, np.ndarray]:
     direction = (difference * strength**2).sum((0, 1))
     direction /= max(1e-6, float(np.linalg.norm(direction)))
     along = colour @ direction
-    rough = _otsu_mask(difference @ direction)
+    rough = difference @ direction
     side = min(along.shape)
-    window = int(np.clip(2.5 * stroke_width(rough) + 3, 0.08 * side, 0.3 * side))
-    smooth = _box(along, 1)
-    raised = np.maximum(along - _box(_opened(smooth, window), window // 2), 0)
+    window = int(np.clip(2.5 * stroke_width(rough > _otsu(rough)) + 3, 0.08 * side, 0.3 * side))
+    raised = np.maximum(along - _paper(_box(along, 1), window), 0)
     noise = 1.4826 * float(np.median(np.abs(along - _box(along, 2))))
-    peak = float(np.quantile(raised, 0.998))
+    peak = float(np.partition(raised, -24, axis=None)[-24])
     if peak < max(14.0, 5 * noise):
         raise UserError(where, "no writing found", "write with a darker pen or crop the picture to the digit")
-    mask = _writing(_otsu_mask(np.minimum(raised, peak), floor=max(8.0, 3 * noise)), raised)
+    least = max(8.0, 3 * noise)
+    threshold = _otsu(raised.clip(least, peak))
+    mask = _writing(raised > max(least, 0.6 * threshold), raised, raised > threshold)
     if mask.sum() < 8:
         raise UserError(where, "no writing found", "write with a darker pen or crop the picture to the digit")
     typical = float(np.quantile(raised[mask], 0.6))
@@ -105,27 +106,26 @@ def _median(colour: np.ndarray) -> np.ndarray:
     return np.asarray(smooth.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
-def _otsu_mask(values: np.ndarray, floor: float = 0.0) -> np.ndarray:
-    """Above the threshold that makes the two sides most different (Otsu 1979), counted above `floor`."""
-    seen = values[values > floor]
-    if seen.size < 2:
-        return np.zeros(values.shape, bool)
-    counts, edges = np.histogram(seen, 128)
+def _otsu(values: np.ndarray) -> float:
+    """The threshold that makes the two sides most different (Otsu 1979)."""
+    counts, edges = np.histogram(values, 128)
     middle = (edges[1:] + edges[:-1]) / 2
     below, total = counts.cumsum(), counts.sum()
     weighted = (counts * middle).cumsum()
     above = np.maximum(total - below, 1)
     between = below * above * (weighted / np.maximum(below, 1) - (weighted[-1] - weighted) / above) ** 2
-    return values > edges[1:][between[:-1].argmax()]
+    return float(edges[1:][between[:-1].argmax()])
 
 
-def _writing(mask: np.ndarray, ink: np.ndarray) -> np.ndarray:
-    """The heaviest connected part and its companions; what hangs at the border goes if something else remains."""
-    parts = label(mask, ink)
+def _writing(mask: np.ndarray, ink: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """The heaviest connected part and its companions, each with something `sure` in it.
+
+    What lies along the border - a shadow, the edge of the table - goes if something else remains.
+    """
+    parts = [p for p in label(mask, ink) if any(sure[row, start:end].any() for row, start, end in p.runs)]
     if not parts:
         return mask & False
-    height, width = mask.shape
-    inner = [p for p in parts if p.top > 0 and p.left > 0 and p.bottom < height and p.right < width]
+    inner = [p for p in parts if not p.along_border(*mask.shape)]
     heaviest = max(p.mass for p in parts)
     if inner and max(p.mass for p in inner) > 0.12 * heaviest:
         parts = inner
@@ -137,6 +137,16 @@ def _writing(mask: np.ndarray, ink: np.ndarray) -> np.ndarray:
             for row, start, end in p.runs:
                 kept[row, start:end] = True
     return kept
+
+
+def _paper(along: np.ndarray, window: int) -> np.ndarray:
+    """The level of the paper below the ink: a smooth opening; beyond the border lies the paper nearest to it."""
+    margin = window
+    wide = np.pad(along, margin, mode="edge")
+    reach = max(along.shape) // 2
+    for strip in (wide[:margin], wide[-margin:], wide[:, :margin].T, wide[:, -margin:].T):
+        strip[:] = _slide(strip[:1], reach, np.minimum)
+    return _box(_opened(wide, window), window // 2)[margin:-margin, margin:-margin]
 
 
 def _opened(values: np.ndarray, window: int) -> np.ndarray:

@@ -31,6 +31,18 @@ class Part:
         across = max(self.left - other.right, other.left - self.right, 0)
         return max(self.top - other.bottom, other.top - self.bottom, across)
 
+    def along_border(self, height: int, width: int) -> bool:
+        """Whether it touches one side of the image with half of its own length, or reaches from side to side."""
+        if (self.left == 0 and self.right == width) or (self.top == 0 and self.bottom == height):
+            return True
+        touch = [0, 0, 0, 0]
+        for row, start, end in self.runs:
+            touch[0] += (end - start) * (row == 0)
+            touch[1] += (end - start) * (row == height - 1)
+            touch[2] += start == 0
+            touch[3] += end == width
+        return max(touch) > 0.5 * max(self.bottom - self.top, self.right - self.left)
+
 
 def label(mask: np.ndarray, weight: np.ndarray) -> list[Part]:
     """The 8-connected parts of `mask` (height, width); a part's mass is the sum of `weight` over it."""

@@ -37,7 +37,7 @@ def handwriting(pixels: np.ndarray, where: object) -> np.ndarray:
     """Pixels uint8 (height, width) or (height, width, 3) to uint8 (28, 28), light ink on black as in MNIST."""
     ink = thicken(find_ink(pixels, where))
     ready = fit_box(ink[None])[0]
-    return to_bytes((ready / max(0.5, float(ready.max()))).clip(0, 1))
+    return to_bytes((ready / max(0.2, float(np.partition(ready, -20, axis=None)[-20]))).clip(0, 1))
 
 
 def picture(image: Image.Image, channels: int, height: int, width: int) -> Tensor:
