@@ -1,0 +1,69 @@
+"""One contestant, resident: reads orders as JSON lines on stdin, answers as JSON lines on stdout.
+
+    {"do": "quality", "steps": 600}  ->  {"loss": mean over the last quarter, "accuracy": on the test part}
+    {"do": "work", "seconds": 0.5}   ->  {"steps": 900, "wall": 0.51, "cpu": 0.50}
+    {"do": "until", "accuracy": 0.97, "steps": 550, "most": 40}  ->  {"epochs": 7, "accuracy": 0.9712}
+"""
+
+import importlib
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+
+def work(contestant: Any, seconds: float) -> dict[str, float]:
+    """As many steps as fit into about `seconds`, after two to find the pace."""
+    begin = time.perf_counter()
+    contestant.steps(2)
+    pace = (time.perf_counter() - begin) / 2
+    count = max(1, min(2000, int(seconds / 4 / max(pace, 1e-6))))
+    done, cpu, begin = 0, time.process_time(), time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        contestant.steps(count)
+        done += count
+    return {"steps": done, "wall": time.perf_counter() - begin, "cpu": time.process_time() - cpu}
+
+
+def quality(contestant: Any, steps: int) -> dict[str, float]:
+    contestant.steps(steps - steps // 4)
+    losses = [float(loss) for loss in contestant.steps(steps // 4)]
+    return {"loss": float(np.mean(losses)), "accuracy": contestant.accuracy()}
+
+
+def until(contestant: Any, accuracy: float, steps: int, most: int) -> dict[str, float]:
+    """Epochs of `steps` steps until the test part is answered well enough."""
+    reached = 0.0
+    for epoch in range(1, most + 1):
+        contestant.steps(steps)
+        reached = contestant.accuracy()
+        if reached >= accuracy:
+            return {"epochs": epoch, "accuracy": reached}
+    raise RuntimeError(f"only {reached:.4f} after {most} epochs")
+
+
+def main(target: str, path: str, options: str) -> None:
+    answers, sys.stdout = sys.stdout, sys.stderr
+    if json.loads(options).get("core") is not None:
+        os.sched_setaffinity(0, {json.loads(options)["core"]})
+    try:
+        module, _, name = target.partition(":")
+        make = getattr(importlib.import_module(module), name)
+        with np.load(path) as file:
+            data = dict(file)
+        contestant = make(data, json.loads(options))
+    except ImportError as error:
+        print(json.dumps({"missing": str(error)}), file=answers, flush=True)
+        return
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    orders = {"work": work, "quality": quality, "until": until}
+    for line in sys.stdin:
+        order = json.loads(line)
+        print(json.dumps(orders[order.pop("do")](contestant, **order)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
