@@ -256,6 +256,14 @@ def test_the_smoke_variant_takes_less_than_a_second():
     assert program.total >= 40 and program.learner.updates > 100
 
 
+@pytest.mark.parametrize(("delta", "runs_away"), [(1.0, True), (1e6, False)])
+def test_clipped_errors_let_a_narrow_network_run_away_and_squared_errors_do_not(delta, runs_away):
+    program = dqn.build(replace(dqn.VARIANTS["default"], hidden=(32,), steps=5_000, delta=delta))
+    records = [program.step(i) for i in range(program.total)]
+    highest = 1 / (1 - 0.99)  # no return can be above it
+    assert (records[-1]["q_mean"] > 2 * highest) == runs_away
+
+
 def trained(setup):
     program = dqn.build(setup, Place())
     for i in range(program.total):

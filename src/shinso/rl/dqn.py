@@ -338,7 +338,7 @@ class Setup:
     gamma: float = 0.99
     """discount in (1)"""
     delta: float = 1.0
-    """where Huber's loss (3) becomes straight"""
+    """where Huber's loss (3) becomes straight; a narrow network with a small delta can outvote the ends and run away"""
     clip: Literal["sign", "limit", "none"] = "sign"
     """reward clipping (4): sign is the paper's, limit cuts at -1 and 1, none keeps the reward"""
     copy_every: int = 50
@@ -364,7 +364,7 @@ class Setup:
 
 
 VARIANTS = {
-    "smoke": Setup(steps=800, moves=8, updates=4, warmup=200, hidden=(32,), copy_every=20, anneal=400,
+    "smoke": Setup(steps=800, moves=8, updates=4, warmup=200, hidden=(32, 32), copy_every=20, anneal=400,
                    validate_every=400, validation_episodes=2, test_episodes=4),
     "default": Setup(),
     "corridor": Setup(world="corridor", steps=1_600, moves=16, updates=16, batch_size=32, memory=1_000, warmup=100,
