@@ -37,7 +37,7 @@ def told(**changes) -> Story:
 class Reader(HTMLParser):
     """Which elements and attributes a browser would see, and whether every element is closed."""
 
-    VOID = {"meta", "input", "img", "line", "path"}
+    VOID = frozenset(("meta", "input", "img", "line", "path"))
 
     def __init__(self):
         super().__init__()

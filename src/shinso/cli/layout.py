@@ -40,6 +40,12 @@ def styled(text: str, style: Style) -> str:
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
 
 
+def transient(text: str) -> None:
+    """A line that the next one replaces, on a terminal; nothing elsewhere. Empty text clears it."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+
+
 def wrap(text: str, columns: int) -> list[str]:
     """Lines of at most `columns`: broken at spaces, and between any two wide characters."""
     lines, line = [], ""

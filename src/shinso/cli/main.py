@@ -91,7 +91,8 @@ def _explained(error: Exception) -> int:
 
 
 def _fail(line: str, code: int) -> int:
-    print(f"shinso: {line}", file=sys.stderr)
+    clear = "\r\x1b[2K" if sys.stderr.isatty() else ""
+    print(f"{clear}shinso: {line}", file=sys.stderr)
     return code
 
 

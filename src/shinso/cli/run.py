@@ -9,7 +9,7 @@ import click
 
 from shinso.catalogue import hints, index
 from shinso.cli.command import Command, examples, flag, number, option, usage
-from shinso.cli.layout import definitions, styled
+from shinso.cli.layout import definitions, styled, transient
 from shinso.cli.phrases import say
 from shinso.core.errors import UserError
 from shinso.core.setup import nearest
@@ -73,6 +73,7 @@ def start(typed: Mapping[str, Any], system: index.System | None) -> int:
               if name.startswith(PREFIX) and value is not None}
     if choices["resume"] is not None:
         _check_resume(choices, fields)
+        transient(say("run.starting"))  # something to read while torch is imported
         from shinso.cli.training import resume
 
         return resume(Path(choices["resume"]), system.path if system else None, choices, began)
@@ -85,6 +86,7 @@ def start(typed: Mapping[str, Any], system: index.System | None) -> int:
     variant = choices["variant"] or _first_variant(system)
     if variant not in known:
         raise UserError("--variant", f"there is no variant '{variant}'", nearest(variant, known))
+    transient(say("run.starting"))
     from shinso.cli.training import begin
 
     return begin(system.path, variant, fields, choices, began)

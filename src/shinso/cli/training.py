@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from shinso.catalogue import index
+from shinso.cli.layout import transient
 from shinso.cli.pace import Judge, Pace, Recorder, Timed
 from shinso.cli.phrases import say
 from shinso.cli.progress import Progress
@@ -121,7 +122,7 @@ def _drive(course: Course, began: float, *, again: bool = False) -> int:
         return judge.improved and (bool(every) or judge.patience > 0 or pace is None or pace.due())
 
     store = saving.Checkpointing(folder.checkpoints, every, hooks, keep=course.choices["keep"], better=better,
-                                 before=folder.flush)
+                                 before=lambda: _settle(folder, events))
     pace, save = Pace(store, every), Timed(store)
     paced = Timed(pace)
     evaluating = [evaluate] if isinstance(program, Evaluated) else []
@@ -178,8 +179,15 @@ def _write(values: dict[str, Any], course: Course, events: Events, bar: Progress
         bar.tell(values["step"], judged, last=values["step"] == course.program.total)
 
 
+def _settle(folder: RunFolder, events: Events) -> None:
+    """What a checkpoint builds on is on the disk before it: a resumed run writes only what comes after."""
+    folder.flush()
+    events.flush()
+
+
 def _announce(course: Course, began: float) -> None:
     place, compiled = course.place, "on" if course.place.compile else "off"
+    transient("")
     print(say("run.place", path=course.system.path, variant=course.variant, device=place.device, threads=place.threads,
               precision=place.precision, compile=compiled, steps=f"{course.program.total:,}"), file=sys.stderr)
     print(say("run.folder", folder=course.folder.path), file=sys.stderr)
