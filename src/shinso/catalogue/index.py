@@ -151,8 +151,9 @@ def missing_package(where: str, package: str) -> UserError:
     extra = ""
     for line in requires(PACKAGE) or ():
         wanted, _, condition = line.partition(";")
-        if wanted.strip().startswith(package) and "extra ==" in condition and not extra:
-            extra = condition.partition("==")[2].strip(" '\"")
+        if wanted.strip().startswith(package) and "extra ==" in condition:
+            name = condition.partition("==")[2].strip(" '\"")
+            extra = name if name not in ("all", "test") else extra
     command = f"pip install 'shinso[{extra}]'" if extra else f"pip install {package}"
     return UserError(where, f"it needs {package}, which is not installed", f"type: {command}")
 
