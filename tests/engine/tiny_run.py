@@ -1,8 +1,8 @@
 """A small deterministic run that draws from every random stream, and a sweep that kills it and resumes it.
 
 `python tiny_run.py sweep FOLDER HOW POINTS DISK` runs it whole once, then POINTS times with an end in between, and
-prints one JSON object. HOW: `time` (SIGKILL spread over the run's time), `call` (the process kills itself at the n-th
-call that changes the disk), `term` (SIGTERM spread over time). DISK: `forced`, or `cached` where fsync does nothing: a
+prints one JSON object. HOW: `time` (SIGKILL, spread over the run and within the steps), `term` (SIGTERM, the same),
+`call` (the process kills itself at the n-th call that changes the disk). DISK: `forced`, or `cached` where fsync does nothing: a
 killed process does not lose what the system has, and the sweep is quicker. Each point is a forked child, so torch is
 imported once.
 """
@@ -158,6 +158,15 @@ def warm_up() -> None:
     program.optimiser.step()
 
 
+def wait_for(path: Path, rows: float, child: int) -> None:
+    """Until the run has written so many rows, and a setup (before that it promises nothing), or has ended."""
+    records = path / "records.jsonl"
+    while not (path / "setup.json").exists() or not records.exists() or records.read_bytes().count(b"\n") < int(rows):
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return
+        time.sleep(0.0005)
+
+
 def sweep(root: Path, how: str, points: int) -> dict[str, Any]:
     """Counts: runs cut short, lost checkpoints, resumes that differ, wrong exit codes, exits later than 5 s."""
     warm_up()
@@ -174,9 +183,8 @@ def sweep(root: Path, how: str, points: int) -> dict[str, Any]:
             code = ended(forked(lambda p=path, s=share: dying(p, 1 + int(s * total))))
         else:
             child = forked(lambda p=path: start_or_resume(p))
-            while how == "term" and not (path / "setup.json").exists():
-                time.sleep(0.001)  # before that nothing is promised
-            time.sleep(share * taken)
+            wait_for(path, share * TOTAL, child)
+            time.sleep(point * 0.618 % 1 * taken / TOTAL)
             sent = time.perf_counter()
             os.kill(child, signal.SIGTERM if how == "term" else signal.SIGKILL)
             code = ended(child)
