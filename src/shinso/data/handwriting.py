@@ -41,8 +41,8 @@ def _extent(present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _weights(length: int, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """The matrices W (n, 28, length) of (1), by Keys' cubic kernel."""
     at = (np.arange(SIDE) - SIDE / 2)[None, :] / scale[:, None] + centre[:, None]
-    reach = np.maximum(1.0, 1.0 / scale)[:, None, None]
-    t = np.abs(at[:, :, None] - np.arange(length)) / reach
+    reach = np.maximum(1.0, 1.0 / scale)[:, None, None].astype(np.float32)
+    t = np.abs(at[:, :, None].astype(np.float32) - np.arange(length, dtype=np.float32)) / reach
     near = (1.5 * t - 2.5) * t * t + 1
     far = ((-0.5 * t + 2.5) * t - 4) * t + 2
-    return (np.where(t < 1, near, np.where(t < 2, far, 0.0)) / reach).astype(np.float32)
+    return np.where(t < 1, near, np.where(t < 2, far, np.float32(0))) / reach

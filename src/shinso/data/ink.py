@@ -100,9 +100,9 @@ def _working(pixels: np.ndarray) -> np.ndarray:
 def _median(colour: np.ndarray) -> np.ndarray:
     """The median over a window of half the image, per channel, computed on a coarse copy."""
     height, width = colour.shape[:2]
-    coarse = Image.fromarray(np.rint(colour).clip(0, 255).astype(np.uint8)).resize((48, 48), Image.Resampling.BOX)
-    wide = Image.fromarray(np.pad(np.asarray(coarse), ((12, 12), (12, 12), (0, 0)), mode="edge"))
-    smooth = wide.filter(ImageFilter.MedianFilter(25)).crop((12, 12, 60, 60))
+    coarse = Image.fromarray(np.rint(colour).clip(0, 255).astype(np.uint8)).resize((32, 32), Image.Resampling.BOX)
+    wide = Image.fromarray(np.pad(np.asarray(coarse), ((8, 8), (8, 8), (0, 0)), mode="edge"))
+    smooth = wide.filter(ImageFilter.MedianFilter(17)).crop((8, 8, 40, 40))
     return np.asarray(smooth.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
