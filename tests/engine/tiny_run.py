@@ -2,7 +2,8 @@
 
 `python tiny_run.py sweep FOLDER HOW POINTS DISK` runs it whole once, then POINTS times with an end in between, and
 prints one JSON object. HOW: `time` (SIGKILL, spread over the run and within the steps), `term` (SIGTERM, the same),
-`call` (the process kills itself at the n-th call that changes the disk). DISK: `forced`, or `cached` where fsync does nothing: a
+`call` (the process kills itself at the n-th call that changes the disk). DISK: `forced`, or `cached` where fsync does
+nothing: a
 killed process does not lose what the system has, and the sweep is quicker. Each point is a forked child, so torch is
 imported once.
 """
