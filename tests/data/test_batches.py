@@ -73,7 +73,8 @@ def test_a_split_on_disk_gives_the_same_batches_as_one_in_memory(on_disk):
     ours, theirs = Batches(on_disk, ABOUT, 7, seed=2), Batches(resident(), ABOUT, 7, seed=2)
     for _ in range(20):
         a, b = ours.next(), theirs.next()
-        assert torch.equal(a[0], b[0])
+        # resident pixels come through a kernel that equals the plain path to rounding
+        assert torch.allclose(a[0], b[0], rtol=0, atol=2e-6)
         assert torch.equal(a[1], b[1])
 
 

@@ -73,7 +73,8 @@ def test_what_does_not_fit_into_memory_is_the_same_from_disk(pets):
     two = Batches(disk.train, disk.about, 5, seed=0)
     for _ in range(12):
         a, b = one.next(), two.next()
-        assert torch.equal(a[0], b[0])
+        # resident pixels come through a kernel that equals the plain path to rounding
+        assert torch.allclose(a[0], b[0], rtol=0, atol=2e-6)
         assert torch.equal(a[1], b[1])
 
 
