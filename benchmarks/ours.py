@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from shinso.core.place import Place
-from shinso.core.seed import drawing_from
 from shinso.data.examples import open_data
 from shinso.engine.loop import run
 from shinso.kernels.allocator import keep_pages
@@ -36,12 +35,24 @@ def ready(options):
     return Place(precision=options.get("precision", "fp32"))
 
 
+def same_start(network, name):
+    """The first weights of the plain program, so that what is learned can be compared."""
+    from benchmarks.peers.plain import NETWORKS
+
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for ours, theirs in zip(network.parameters(), NETWORKS[name]().parameters(), strict=True):
+            ours.copy_(theirs)
+
+
 def mlp(data, options):
     from shinso.basics.mlp import Setup, build
 
     place = ready(options)
-    return contestant(build(Setup(data="mnist", hidden=(100,), batch_size=options["batch"], lr=options["lr"],
-                                  optimiser=options["optimiser"], epochs=AGES, schedule="constant"), place))
+    program = build(Setup(data="mnist", hidden=(100,), batch_size=options["batch"], lr=options["lr"],
+                          optimiser=options["optimiser"], epochs=AGES, schedule="constant"), place)
+    same_start(program.model, "mlp")
+    return contestant(program)
 
 
 def lenet(data, options):
@@ -51,6 +62,7 @@ def lenet(data, options):
     setup = replace(VARIANTS["mnist"], batch_size=options["batch"], lr=options["lr"], epochs=AGES, augment=False)
     program = build(setup, place)
     program.plan = replace(program.plan, schedule=None)  # the plain program has a constant rate
+    same_start(program.model, "lenet")
     return contestant(program)
 
 
@@ -65,9 +77,9 @@ def cnn(data, options):
             return conv_relu_pool(x, self.weight, self.bias)
 
     place = ready(options)
-    with drawing_from(0, "weights"):
-        network = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), ConvPool(32, 64, 3), nn.Flatten(),
-                                nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
+    network = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), ConvPool(32, 64, 3), nn.Flatten(),
+                            nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
+    same_start(network, "cnn")
     if place.precision == "bf16":
         network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=options["lr"], fused=True)

@@ -2,7 +2,7 @@
 
 from benchmarks.race import Entry
 
-BATCH, STEPS = 128, 200
+BATCH, STEPS = 128, 400
 
 
 def races() -> dict[str, list[Entry]]:
