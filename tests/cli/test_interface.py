@@ -165,3 +165,18 @@ def test_help_is_japanese_where_the_locale_is(shell, monkeypatch):
     assert shell("--help").out.startswith("Usage:")
     monkeypatch.setenv("SHINSO_LANG", "ja")
     assert "コマンドはありません" in shell("lst").err
+
+
+def test_every_phrase_is_said_somewhere_and_every_said_phrase_exists():
+    import re
+    from pathlib import Path
+
+    import shinso.cli as package
+
+    source = "\n".join(path.read_text(encoding="utf-8") for path in Path(package.__path__[0]).glob("*.py")
+                       if path.name != "phrases.py")  # fmt: skip
+    quoted = set(re.findall(r"[\"']([a-z_]+\.[a-z_.]+)[\"']", source))
+    by_command = re.compile(r".*\.(short|help|arguments|examples)")
+    unused = {key for key in PHRASES if key not in quoted and not by_command.fullmatch(key)}
+    assert unused == set()
+    assert {key for key in re.findall(r'say\("([^"{]+)"', source)} <= set(PHRASES)

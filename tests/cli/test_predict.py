@@ -15,7 +15,8 @@ from shinso.data.digits import load
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
-    assert run(["run", "vision.lenet", "--variant", "smoke", "--epochs", "4", "--threads", "1", "--out", str(folder)]) == 0
+    words = ["--variant", "smoke", "--epochs", "4", "--threads", "1", "--out", str(folder)]
+    assert run(["run", "vision.lenet", *words]) == 0
     return folder
 
 

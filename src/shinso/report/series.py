@@ -10,7 +10,7 @@ from typing import Any
 SPLITS = ("validation", "test")
 FIRST = ("loss", "accuracy", "return_mean")
 LOG_FROM = 30.0
-"""positive curves whose largest value is this many times the smallest are drawn on a logarithmic axis"""
+"""falling positive curves whose largest value is this many times the smallest are drawn on a logarithmic axis"""
 
 
 @dataclass(frozen=True)
@@ -82,5 +82,5 @@ def _panel(name: str, splits: Mapping[str, list[tuple[int, float]]]) -> Panel:
         if points:
             curves.append(Curve(split, tuple(s for s, _ in points), tuple(v for _, v in points)))
     values = [value for curve in curves for value in curve.values]
-    log = min(values) > 0 and max(values) > LOG_FROM * min(values)
-    return Panel(name, tuple(curves), log)
+    wide = min(values) > 0 and max(values) > LOG_FROM * min(values)
+    return Panel(name, tuple(curves), wide and curves[0].values[-1] < curves[0].values[0])
