@@ -1,8 +1,7 @@
 """The command line's own hooks: which evaluation is the best, what is written down, when a save is worth its time."""
 
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, final
 
 from shinso.core.record import plain
@@ -109,8 +108,3 @@ class Pace:
         self.saving.save_now(program)
         self.at = time.perf_counter()
         self.cost = self.at - began
-
-
-def finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    """The same values, with None for what JSON cannot say."""
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
