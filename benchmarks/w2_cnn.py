@@ -15,6 +15,7 @@ def races() -> dict[str, list[Entry]]:
         Entry(name="shinso fp32, plain kernels", program=ours, options=options, peer=False,
               environment={"SHINSO_KERNELS": "plain"}),
         Entry(name="PyTorch channels_last", program=peer, options={**options, "channels_last": True}),
-        Entry(name="PyTorch channels_last bf16", program=peer, options={**options, "channels_last": True, "bf16": True}),
+        Entry(name="PyTorch channels_last bf16", program=peer,
+              options={**options, "channels_last": True, "bf16": True}),
         Entry(name="torch.compile(model)", program=peer, options={**options, "compile": True}),
     ]}

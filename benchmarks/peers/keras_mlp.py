@@ -13,7 +13,8 @@ class fitted:
         self.x, self.y = ready("train")
         self.test, self.batch = ready("test"), options["batch"]
         keras.utils.set_random_seed(0)
-        self.model = keras.Sequential([keras.layers.Input((784,)), keras.layers.Dense(100, "relu"), keras.layers.Dense(10)])
+        dense = keras.layers.Dense
+        self.model = keras.Sequential([keras.layers.Input((784,)), dense(100, "relu"), dense(10)])
         rule = (keras.optimizers.Adam if options["optimiser"] == "adam" else keras.optimizers.SGD)(options["lr"])
         self.model.compile(rule, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"],
                            steps_per_execution=50 if keras.backend.backend() == "jax" else 1)

@@ -3,11 +3,11 @@
 import logging
 import warnings
 
+import lightning
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-import lightning
 from benchmarks.peers.plain import NETWORKS, normalised
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -17,7 +17,8 @@ warnings.filterwarnings("ignore")
 class Module(lightning.LightningModule):
     def __init__(self, options):
         super().__init__()
-        self.net, self.criterion, self.options, self.losses = NETWORKS[options["network"]](), nn.CrossEntropyLoss(), options, []
+        self.net, self.criterion = NETWORKS[options["network"]](), nn.CrossEntropyLoss()
+        self.options, self.losses = options, []
 
     def training_step(self, batch, i):
         loss = self.criterion(self.net(batch[0]), batch[1])
@@ -34,7 +35,8 @@ class trained:
         torch.manual_seed(0)
         torch.set_num_threads(1)
         self.test, self.module = normalised(data, "test"), Module(options)
-        self.loader = DataLoader(TensorDataset(*normalised(data, "train")), options["batch"], shuffle=True, drop_last=True)
+        pairs = TensorDataset(*normalised(data, "train"))
+        self.loader = DataLoader(pairs, options["batch"], shuffle=True, drop_last=True)
 
     def steps(self, n):
         self.module.losses = []

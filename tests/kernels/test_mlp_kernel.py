@@ -105,7 +105,8 @@ def test_second_derivatives_go_through_the_twin():
 
 def test_float64_passes_gradcheck_on_the_twin():
     inputs, targets, weights, biases = stack((4, 3, 2), 5, torch.float64)
-    assert torch.autograd.gradcheck(lambda x, *p: mlp_cross_entropy(x, targets, p[:2], p[2:]), (inputs, *weights, *biases))
+    leaves = (inputs, *weights, *biases)
+    assert torch.autograd.gradcheck(lambda x, *p: mlp_cross_entropy(x, targets, p[:2], p[2:]), leaves)
 
 
 def test_forty_steps_follow_the_curve_of_the_twin(calls):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from shinso.kernels.native import native, run_plain_backward, supported
+from shinso.kernels.native import module, native, run_plain_backward, supported
 
 
 def conv_relu_pool(x: Tensor, weight: Tensor, bias: Tensor, padding: int = 0) -> Tensor:
@@ -45,20 +45,20 @@ class _ConvReluPool(torch.autograd.Function):
         y = torch.empty(len(x), len(weight), height, width)
         winner = torch.empty(y.shape, dtype=torch.uint8)
         arrays = [t.detach().numpy() for t in (x, weight, bias)]
-        native("conv_pool").forward(*arrays, padding, y.numpy(), winner.numpy())
+        module("conv_pool").forward(*arrays, padding, y.numpy(), winner.numpy())
         ctx.save_for_backward(x, weight, bias, winner)
         ctx.padding = padding
         return y
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride] - one output, one gradient
         x, weight, bias, winner = ctx.saved_tensors
         if torch.is_grad_enabled():
-            plain = lambda *inputs: conv_relu_pool_plain(*inputs, ctx.padding)  # noqa: E731
+            plain = lambda x, w, b: conv_relu_pool_plain(x, w, b, ctx.padding)  # noqa: E731
             return *run_plain_backward(plain, (x, weight, bias), ctx.needs_input_grad[:3], grad), None
         grad_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         into_x = np.empty((0, 0, 0, 0), np.float32) if grad_x is None else grad_x.numpy()
         arrays = [t.detach().numpy() for t in (grad.contiguous(), winner, x, weight)]
-        native("conv_pool").backward(*arrays, ctx.padding, into_x, grad_weight.numpy(), grad_bias.numpy())
+        module("conv_pool").backward(*arrays, ctx.padding, into_x, grad_weight.numpy(), grad_bias.numpy())
         return grad_x, grad_weight, grad_bias, None

@@ -5,6 +5,9 @@ winners of each output channel (gradient, place) and works on that list alone. A
 shape of a tile, not for each size of a layer.
 """
 
+# An intrinsic takes one argument less than its source, which a type checker cannot know.
+# pyright: reportCallIssue=false, reportPrivateImportUsage=false
+
 import functools
 
 import numpy as np

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from shinso.kernels.native import native, run_plain_backward, supported
+from shinso.kernels.native import module, native, run_plain_backward, supported
 
 
 def mlp_cross_entropy(inputs: Tensor, targets: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:
@@ -20,13 +20,12 @@ def mlp_cross_entropy(inputs: Tensor, targets: Tensor, weights: Sequence[Tensor]
 
     Targets below zero or beyond the classes are left to the twin: -100 is not counted, the others are errors.
     """
-    parameters = (*weights, *biases)
-    usable = _regular(inputs, targets, weights, biases) and supported(inputs, *parameters)
-    if not usable or native("mlp") is None:
-        return mlp_cross_entropy_plain(inputs, targets, weights, biases)
-    if not native("mlp").within(targets.numpy(), len(biases[-1])):
-        return mlp_cross_entropy_plain(inputs, targets, weights, biases)
-    return _MlpCrossEntropy.apply(targets, inputs, *parameters)
+    sizes = _sizes(inputs, targets, weights, biases)
+    if sizes and supported(inputs, *weights, *biases):
+        kernel = native("mlp")
+        if kernel is not None and kernel.within(targets.numpy(), sizes[-1]):
+            return _MlpCrossEntropy.apply(targets, np.array(sizes), inputs, *weights, *biases)
+    return mlp_cross_entropy_plain(inputs, targets, weights, biases)
 
 
 def mlp_cross_entropy_plain(inputs: Tensor, targets: Tensor, weights: Sequence[Tensor],
@@ -38,47 +37,50 @@ def mlp_cross_entropy_plain(inputs: Tensor, targets: Tensor, weights: Sequence[T
     return F.cross_entropy(F.linear(hidden, weights[-1], biases[-1]), targets)
 
 
-def _regular(inputs: Tensor, targets: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> bool:
-    """Shapes and memory that the native form takes."""
-    if inputs.dim() != 2 or len(weights) != len(biases) or not weights or inputs.numel() == 0:
-        return False
-    width = inputs.shape[1]
+def _sizes(inputs: Tensor, targets: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> list[int]:
+    """Units of every layer, the inputs first; empty where shapes or memory are not what the native form takes."""
+    if inputs.dim() != 2 or targets.dtype != torch.int64 or not weights or len(weights) != len(biases):
+        return []
+    batch, width = inputs.shape
+    if batch * width == 0 or targets.shape != (batch,) or not targets.is_cpu or not targets.is_contiguous():
+        return []
+    sizes = [width]
     for weight, bias in zip(weights, biases, strict=True):
-        if weight.dim() != 2 or weight.shape != (len(bias), width) or bias.dim() != 1 or len(bias) == 0:
-            return False
+        shape = weight.shape
+        if len(shape) != 2 or shape[1] != sizes[-1] or shape[0] == 0 or bias.shape != shape[:1]:
+            return []
         if not (weight.is_contiguous() and bias.is_contiguous()):
-            return False
-        width = len(bias)
-    return (targets.shape == inputs.shape[:1] and targets.dtype == torch.int64 and targets.device.type == "cpu"
-            and targets.is_contiguous())
+            return []
+        sizes.append(shape[0])
+    return sizes
 
 
 class _MlpCrossEntropy(torch.autograd.Function):
     """Forward keeps every h_l and softmax(z); backward is one native call that runs (3)."""
 
     @staticmethod
-    def forward(ctx, targets: Tensor, inputs: Tensor, *parameters: Tensor) -> Tensor:
-        inputs, depth = inputs.contiguous(), len(parameters) // 2
-        sizes = np.array([inputs.shape[1], *map(len, parameters[depth:])])
-        kept, loss = torch.empty(len(inputs) * int(sizes[1:].sum())), torch.empty(())
-        native("mlp").forward(_addresses(inputs, targets, kept, loss), _addresses(*parameters), sizes, len(inputs))
+    def forward(ctx, targets: Tensor, sizes: np.ndarray, inputs: Tensor, *parameters: Tensor) -> Tensor:
+        inputs, batch = inputs.contiguous(), inputs.shape[0]
+        kept, loss = torch.empty(batch * int(sizes[1:].sum())), torch.empty(())
+        table = _addresses(parameters)
+        module("mlp").forward(_addresses((inputs, targets, kept, loss)), table, sizes, batch)
         ctx.save_for_backward(targets, inputs, kept, *parameters)
-        ctx.sizes = sizes
+        ctx.sizes, ctx.table = sizes, table
         return loss
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride] - one output, one gradient
         targets, inputs, kept, *parameters = ctx.saved_tensors
-        needed, depth = ctx.needs_input_grad[1:], len(parameters) // 2
+        needed, depth = ctx.needs_input_grad[2:], len(parameters) // 2
         if torch.is_grad_enabled():
             plain = lambda x, *p: mlp_cross_entropy_plain(x, targets, p[:depth], p[depth:])  # noqa: E731
-            return None, *run_plain_backward(plain, (inputs, *parameters), needed, grad)
+            return None, None, *run_plain_backward(plain, (inputs, *parameters), needed, grad)
         found = [torch.empty_like(t) if need else None for t, need in zip((inputs, *parameters), needed, strict=True)]
-        native("mlp").backward(_addresses(inputs, targets, kept, grad.contiguous()), _addresses(*parameters),
-                               _addresses(*found), ctx.sizes, len(inputs))
-        return None, *found
+        buffers = _addresses((inputs, targets, kept, grad.contiguous()))
+        module("mlp").backward(buffers, ctx.table, _addresses(found), ctx.sizes, inputs.shape[0])
+        return None, None, *found
 
 
-def _addresses(*tensors: Tensor | None) -> np.ndarray:
+def _addresses(tensors: Sequence[Tensor | None]) -> np.ndarray:
     """Where the elements begin; 0 for None."""
     return np.array([0 if t is None else t.data_ptr() for t in tensors], np.int64)

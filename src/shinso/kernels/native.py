@@ -21,10 +21,20 @@ def native(name: str) -> ModuleType | None:
         return None
 
 
+def module(name: str) -> ModuleType:
+    """The same where `native` has already said yes."""
+    found = native(name)
+    if found is None:
+        raise RuntimeError(f"the native form of {name} has gone since the call began")
+    return found
+
+
 def supported(*tensors: Tensor) -> bool:
     """Dense float32 tensors in the CPU's memory, and nobody who looks at the code instead of running it."""
-    return all(t.dtype == torch.float32 and t.device.type == "cpu" and type(t) in _KINDS and t.layout == torch.strided
-               and not t.is_neg() for t in tensors) and not _transformed()
+    for t in tensors:
+        if t.dtype != torch.float32 or not t.is_cpu or type(t) not in _KINDS or t.layout != torch.strided or t.is_neg():
+            return False
+    return not _transformed()
 
 
 def run_plain_backward(plain, inputs, needed, grad):
@@ -40,5 +50,7 @@ _KINDS = (Tensor, torch.nn.Parameter)
 
 def _transformed() -> bool:
     """Under a compiler, an exporter, autocast, a function transform or forward-mode differentiation."""
-    return (torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling() or torch.jit.is_tracing()
-            or torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0)
+    return (torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+            or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+            or torch._C._functorch.maybe_current_level() is not None  # pyright: ignore[reportAttributeAccessIssue]
+            or forward_ad._current_level >= 0)

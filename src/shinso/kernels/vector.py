@@ -4,6 +4,8 @@ Addresses are plain integers (`array.ctypes.data`), every number is a float32, a
 constants in the caller's source. Nothing is checked: the caller owns the bounds and the slack behind its buffers.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false
+
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
