@@ -1,6 +1,7 @@
 """DCGAN: facts, the two networks, the rules of the game, slips of the documents, exact resume, and what it draws."""
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -244,7 +245,7 @@ def test_slerp_ends_at_its_ends_and_the_straight_line_leaves_the_shell():
 
 @pytest.mark.slow
 def test_mnist_fakes_come_near_real_pictures_in_two_epochs(real_data):
-    program = dcgan.build(dcgan.Setup(data="mnist", epochs=2))
+    program = dcgan.build(dataclasses.replace(dcgan.VARIANTS["mnist"], epochs=2))
     before = plain(program.evaluate("test"))["frechet"]
     trace(program)
     judged = plain(program.evaluate("test"))
