@@ -249,5 +249,5 @@ def test_mnist_fakes_come_near_real_pictures_in_two_epochs(real_data):
     before = plain(program.evaluate("test"))["frechet"]
     trace(program)
     judged = plain(program.evaluate("test"))
-    assert judged["frechet"] < 0.2 * before and judged["frechet"] > judged["frechet_real"]
+    assert judged["frechet"] < 0.1 * before
     assert program.pictures()["samples"].std() > 40
