@@ -69,7 +69,7 @@ CLASSIFY = Task(objective=cross_entropy, measure=hits, pictures=pictures, predic
 
 
 def _draw_confusion(counts: Tensor, classes: Sequence[str]) -> np.ndarray:
-    side = min(1200, 250 + 45 * len(classes))
+    side = min(1200, 200 + 40 * len(classes))
     figure = sheet(side, side)
     axes = figure.add_subplot()
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
@@ -88,10 +88,11 @@ def _draw_confusion(counts: Tensor, classes: Sequence[str]) -> np.ndarray:
 
 
 def _draw_mistakes(inputs: Tensor, titles: Sequence[str]) -> np.ndarray:
-    rows = -(-len(titles) // 8)
-    figure = sheet(1000, 160 * rows)
+    columns = min(8, len(titles))
+    rows = -(-len(titles) // columns)
+    figure = sheet(125 * columns, 160 * rows)
     for place, (image, title) in enumerate(zip(inputs, titles, strict=True)):
-        axes = figure.add_subplot(rows, 8, place + 1)
+        axes = figure.add_subplot(rows, columns, place + 1)
         shown = image.permute(1, 2, 0).numpy()
         axes.imshow(shown.squeeze(), cmap="gray_r" if shown.shape[2] == 1 else None, vmin=0, vmax=255)
         axes.set_title(title, fontsize=10)

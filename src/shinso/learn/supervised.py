@@ -113,7 +113,7 @@ class Supervised:
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + float(value.double().sum())
         self.model.train()
-        return {name: total / len(examples) for name, total in sums.items()}
+        return {name: total / max(1, len(examples)) for name, total in sums.items()}
 
     def state(self) -> dict[str, Any]:
         return {
