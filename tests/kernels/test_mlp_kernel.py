@@ -42,6 +42,31 @@ def test_loss_and_gradients_equal_the_twin(sizes, batch, calls):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize(("features", "units"), [(784, 100), (791, 64), (200, 117), (333, 300)])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.6])
+def test_inputs_that_are_mostly_one_value_equal_the_twin(features, units, share, calls):
+    inputs, targets, weights, biases = stack((features, units, 10), 90)
+    draw = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        inputs[torch.rand(inputs.shape, generator=draw) >= share] = -0.4242
+        inputs[0, 0] = -0.4242
+    leaves = (inputs, *weights, *biases)
+    ours, theirs = (f(inputs, targets, weights, biases) for f in (mlp_cross_entropy, mlp_cross_entropy_plain))
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    for a, b in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(theirs, leaves), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-6)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("place", [(0, 0), (5, 40)])
+def test_inputs_that_are_not_finite_reach_the_loss(bad, place, calls):
+    inputs, targets, weights, biases = stack((784, 100, 10), 20)
+    even = torch.zeros_like(inputs.detach())
+    even[place] = bad
+    assert mlp_cross_entropy(even, targets, weights, biases).isnan() and len(calls) == 1
+
+
 def test_frozen_layers_get_no_gradient(calls):
     inputs, targets, weights, biases = stack((6, 5, 4), 8)
     frozen = [weights[0].detach(), weights[1]]

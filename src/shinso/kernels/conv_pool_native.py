@@ -98,7 +98,7 @@ def _backward(lanes, vectors, rows, depth):
         grad_image = _aligned(image.size if grad_x.size else 0)
         sums = np.empty((k, span), np.float32)
         windows = grad.shape[2] * grad.shape[3] + 1
-        factors, offsets = np.empty(windows, np.float32), np.empty(windows, np.int64)
+        factors, offsets = np.empty(windows, np.float32), np.empty(windows, np.int32)
         at_factors, at_offsets = factors.ctypes.data, offsets.ctypes.data
         for n in range(num_batch):
             _channels_last(x[n], padding, depth, image)

@@ -3,6 +3,8 @@
 (1)  h_0 = x,  z_l = h_{l-1} W_l^T + b_l,  h_l = max(z_l, 0)
 (2)  L = mean_b ( log sum_k exp z_bk - z_{b, y_b} )
 (3)  dL/dz = (softmax(z) - onehot(y)) / batch, then back through (1)
+
+Where most of x is one value, as in pictures with an even background, the first layer multiplies only the rest.
 """
 
 from collections.abc import Sequence
@@ -62,10 +64,11 @@ class _MlpCrossEntropy(torch.autograd.Function):
     def forward(ctx, targets: Tensor, sizes: np.ndarray, inputs: Tensor, *parameters: Tensor) -> Tensor:
         inputs, batch = inputs.contiguous(), inputs.shape[0]
         kept, loss = torch.empty(batch * int(sizes[1:].sum())), torch.empty(())
-        table = _addresses(parameters)
-        module("mlp").forward(_addresses((inputs, targets, kept, loss)), table, sizes, batch)
+        kernel, table = module("mlp"), _addresses(parameters)
+        lists = kernel.listed(inputs.data_ptr(), batch, sizes)
+        kernel.forward(_addresses((inputs, targets, kept, loss)), table, sizes, batch, lists)
         ctx.save_for_backward(targets, inputs, kept, *parameters)
-        ctx.sizes, ctx.table = sizes, table
+        ctx.sizes, ctx.table, ctx.lists = sizes, table, lists
         return loss
 
     @staticmethod
@@ -77,7 +80,7 @@ class _MlpCrossEntropy(torch.autograd.Function):
             return None, None, *run_plain_backward(plain, (inputs, *parameters), needed, grad)
         found = [torch.empty_like(t) if need else None for t, need in zip((inputs, *parameters), needed, strict=True)]
         buffers = _addresses((inputs, targets, kept, grad.contiguous()))
-        module("mlp").backward(buffers, ctx.table, _addresses(found), ctx.sizes, inputs.shape[0])
+        module("mlp").backward(buffers, ctx.table, _addresses(found), ctx.sizes, inputs.shape[0], ctx.lists)
         return None, None, *found
 
 

@@ -17,6 +17,8 @@ from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
+from shinso.kernels.mostly import times_transposed, transposed_times, unlike
+
 
 def _find_product() -> int:
     """The address of Fortran's sgemm in torch's own library; the thread count of torch holds for it too."""
@@ -70,16 +72,29 @@ def within(targets, num_classes):
 
 
 @njit(cache=True, nogil=True)
-def forward(buffers, parameters, sizes, batch):
-    """buffers: inputs, targets, kept, loss. Fills kept with every h_l and the softmax, one after the other."""
+def listed(address, batch, sizes):
+    """`unlike` of the inputs at `address`."""
+    return unlike(carray(_pointer(address), (batch, sizes[0])), sizes[1])
+
+
+@njit(cache=True, nogil=True)
+def forward(buffers, parameters, sizes, batch, lists):
+    """buffers: inputs, targets, kept, loss. Fills kept with every h_l and the softmax, one after the other.
+
+    lists: the entries of the inputs by `unlike`, or empty arrays.
+    """
     depth = len(sizes) - 1
     source, kept = buffers[0], buffers[2]
     for layer in range(depth):
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
         z, bias = carray(_pointer(kept), (batch, fan_out)), carray(_pointer(parameters[depth + layer]), (fan_out,))
-        for b in range(batch):
-            z[b] = bias
-        _product((True, False), (fan_out, batch, fan_in), parameters[layer], source, 1.0, kept)
+        if layer == 0 and len(lists[2]):
+            x, weight = carray(_pointer(source), (batch, fan_in)), carray(_pointer(parameters[0]), (fan_out, fan_in))
+            times_transposed(x, lists[0], lists[1], lists[2], weight, bias, z)
+        else:
+            for b in range(batch):
+                z[b] = bias
+            _product((True, False), (fan_out, batch, fan_in), parameters[layer], source, 1.0, kept)
         if layer < depth - 1:
             flat = carray(_pointer(kept), (batch * fan_out,))
             for i in range(len(flat)):
@@ -110,7 +125,7 @@ def _softmax(z, targets):
 
 
 @njit(cache=True, nogil=True)
-def backward(buffers, parameters, grads, sizes, batch):
+def backward(buffers, parameters, grads, sizes, batch, lists):
     """buffers: inputs, targets, kept, dL. grads: addresses for the inputs, the weights, the biases; 0 = not wanted."""
     depth = len(sizes) - 1
     kept = buffers[2] + 4 * batch * sizes[1:depth].sum()
@@ -121,7 +136,11 @@ def backward(buffers, parameters, grads, sizes, batch):
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
         kept = kept - 4 * batch * fan_in if layer else buffers[0]
         dz = delta.ctypes.data
-        if grads[1 + layer]:
+        if layer == 0 and grads[1] and len(lists[2]):
+            x, product = carray(_pointer(kept), (batch, fan_in)), carray(_pointer(grads[1]), (fan_out, fan_in))
+            rows = delta[: batch * fan_out].reshape(batch, fan_out)
+            transposed_times(rows, x, lists[0], lists[1], lists[2], product)
+        elif grads[1 + layer]:
             _product((False, True), (fan_in, fan_out, batch), kept, dz, 0.0, grads[1 + layer])
         if grads[1 + depth + layer]:
             _sum_rows(delta[: batch * fan_out].reshape(batch, fan_out),

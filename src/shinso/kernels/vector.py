@@ -1,7 +1,7 @@
 """Short vectors for Numba: the inner tiles that its automatic vectorisation does not find, emitted as LLVM vectors.
 
-Addresses are plain integers (`array.ctypes.data`), every number is a float32, and the shape of a tile is given by
-constants in the caller's source. Nothing is checked: the caller owns the bounds and the slack behind its buffers.
+Addresses are plain integers (`array.ctypes.data`), numbers are float32, offsets int32, and the shape of a tile is given
+by constants in the caller's source. Nothing is checked: the caller owns the bounds and the slack behind its buffers.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false
@@ -18,7 +18,7 @@ WIDE = bool(_FEATURES.get("avx512f", False))
 if llvm.get_default_triple().startswith("x86_64") and not _FEATURES.get("fma", False):
     raise ImportError("the native kernels need fused multiply-add")
 
-_FLOAT, _INT = ir.FloatType(), ir.IntType(64)
+_FLOAT, _SHORT, _INT = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
 
 class _Lanes:
@@ -26,7 +26,7 @@ class _Lanes:
 
     def __init__(self, builder, lanes: int):
         self.builder, self.type = builder, ir.VectorType(_FLOAT, lanes)
-        self.first = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+        self.first = ir.Constant(ir.VectorType(_SHORT, lanes), [0] * lanes)
 
     def offset(self, address, index, scale: int = 4):
         """address + scale * index; index is a Python int or an integer value of the program."""
@@ -36,7 +36,7 @@ class _Lanes:
 
     def load(self, address, kind=None):
         pointer = self.builder.inttoptr(address, (kind or self.type).as_pointer())
-        return self.builder.load(pointer, align=(8 if kind == _INT else 4))
+        return self.builder.load(pointer, align=4)
 
     def store(self, value, address):
         self.builder.store(value, self.builder.inttoptr(address, self.type.as_pointer()), align=4)
@@ -44,7 +44,7 @@ class _Lanes:
     def spread(self, scalar):
         """The same number in every lane."""
         blank = ir.Constant(self.type, ir.Undefined)
-        one = self.builder.insert_element(blank, scalar, ir.IntType(32)(0))
+        one = self.builder.insert_element(blank, scalar, _SHORT(0))
         return self.builder.shuffle_vector(one, blank, self.first)
 
     def slots(self, start: list):
@@ -117,7 +117,7 @@ def winners_tile(typingctx, lanes, vectors, rows, factors, offsets, count, x, ou
         starts = [v.offset(x, builder.mul(x_row, _INT(r))) for r in range(num_rows)]
         with cgutils.for_range(builder, count) as n:
             factor = v.spread(v.load(v.offset(factors, n.index), _FLOAT))
-            skip = builder.mul(v.load(v.offset(offsets, n.index, 8), _INT), _INT(4))
+            skip = builder.mul(builder.sext(v.load(v.offset(offsets, n.index), _SHORT), _INT), _INT(4))
             for r in range(num_rows):
                 source = builder.add(starts[r], skip)
                 for i in range(num_vectors):
@@ -143,10 +143,62 @@ def scatter_rows(typingctx, lanes, vectors, factors, offsets, count, w, out, row
             target = v.offset(out, builder.mul(r.index, out_row))
             with cgutils.for_range(builder, count) as n:
                 factor = v.spread(v.load(v.offset(factors, n.index), _FLOAT))
-                row = v.offset(target, v.load(v.offset(offsets, n.index, 8), _INT))
+                row = v.offset(target, builder.sext(v.load(v.offset(offsets, n.index), _SHORT), _INT))
                 for i in range(num_vectors):
                     place = v.offset(row, num_lanes * i)
                     v.store(v.fused(factor, values[i], v.load(place)), place)
         return context.get_dummy_value()
 
     return types.void(lanes, vectors, *[_NUMBERS] * 7), emit
+
+
+@intrinsic
+def turn_tile(typingctx, source, source_row, target, target_row):
+    """target[j, i] = source[i, j] for i, j < 8; a row is source_row or target_row floats apart."""
+
+    def emit(context, builder, signature, args):
+        source, source_row, target, target_row = args
+        v = _Lanes(builder, 8)
+        rows = [v.load(v.offset(source, builder.mul(source_row, _INT(i)))) for i in range(8)]
+        for span in (1, 2, 4):  # exchange the off-diagonal blocks of growing size
+            low = [lane if not lane & span else lane - span + 8 for lane in range(8)]
+            high = [lane + span if not lane & span else lane + 8 for lane in range(8)]
+            turned = list(rows)
+            for i in range(8):
+                if not i & span:
+                    for place, mask in ((i, low), (i + span, high)):
+                        order = ir.Constant(ir.VectorType(_SHORT, 8), mask)
+                        turned[place] = builder.shuffle_vector(rows[i], rows[i + span], order)
+            rows = turned
+        for j, row in enumerate(rows):
+            v.store(row, v.offset(target, builder.mul(target_row, _INT(j))))
+        return context.get_dummy_value()
+
+    return types.void(*[_NUMBERS] * 4), emit
+
+
+@intrinsic
+def list_unlike(typingctx, x, c, place, step, values, places):
+    """Of 16 entries of x those unlike c: x - c to values, place + i * step to places; returns their number. AVX-512."""
+
+    def emit(context, builder, signature, args):
+        x, c, place, step, values, places = args
+        v = _Lanes(builder, 16)
+        numbers, whole = v.load(x), ir.VectorType(_SHORT, 16)
+        differs = builder.fcmp_unordered("!=", numbers, v.spread(c))
+        blank = ir.Constant(whole, ir.Undefined)
+
+        def everywhere(value):
+            one = builder.insert_element(blank, builder.trunc(value, _SHORT), _SHORT(0))
+            return builder.shuffle_vector(one, blank, v.first)
+
+        where = builder.add(everywhere(place), builder.mul(everywhere(step), ir.Constant(whole, list(range(16)))))
+        for kind, name, data, target in ((v.type, "f32", builder.fsub(numbers, v.spread(c)), values),
+                                         (whole, "i32", where, places)):
+            shape = ir.FunctionType(kind, [kind, kind, differs.type])
+            packing = cgutils.get_or_insert_function(builder.module, shape, f"llvm.x86.avx512.mask.compress.v16{name}")
+            packed = builder.call(packing, [data, ir.Constant(kind, None), differs])
+            builder.store(packed, builder.inttoptr(target, kind.as_pointer()), align=4)
+        return builder.zext(builder.ctpop(builder.bitcast(differs, ir.IntType(16))), _INT)
+
+    return types.intp(types.intp, types.float32, *[types.intp] * 4), emit
