@@ -8,13 +8,14 @@ import ast
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from shinso.catalogue import japanese
 from shinso.core.errors import UserError
 from shinso.core.setup import nearest
 
@@ -99,6 +100,24 @@ class System:
         """The facts that the card names, in its order."""
         functions = {n.name: n for n in self.tree.body if isinstance(n, ast.FunctionDef)}
         return [_fact(name, functions.get(name)) for name in self.card.get("facts", ())]
+
+    @cached_property
+    def japanese(self) -> Mapping[str, Mapping[str, str]]:
+        """What the side file says, by table and name."""
+        return japanese.read(japanese.side_file(self.file))
+
+    def facts_in(self, language: str) -> list[Fact]:
+        """The facts with claim and source in `ja` where the side file has them, else in English."""
+        if language != "ja":
+            return self.facts
+        claims, sources = self.japanese["facts"], self.japanese["sources"]
+        return [replace(f, claim=claims.get(f.name, f.claim), source=sources.get(f.name, f.source)) for f in self.facts]
+
+    def fields_in(self, language: str) -> list[Field]:
+        """The fields with their help in `ja` where the side file has it, else in English."""
+        if language != "ja":
+            return self.fields
+        return [replace(f, help=self.japanese["fields"].get(f.name, f.help)) for f in self.fields]
 
 
 def systems(root: Path | None = None) -> dict[str, System]:
