@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from shinso.core.errors import UserError
-from shinso.data.augment import FlipCrop, ShiftScaleRotate
+from shinso.data.augment import FlipCrop, Handwriting, ShiftScaleRotate
 from shinso.data.batches import Batches, sweep
 from shinso.data.examples import Description, Examples, open_data, to_bytes, to_float
 from shinso.data.loader import Files
@@ -93,7 +93,7 @@ def test_a_split_on_disk_has_no_inputs_at_once(on_disk):
     assert torch.equal(on_disk[3][0], resident().inputs[3])
 
 
-@pytest.mark.parametrize("augment", [ShiftScaleRotate(seed=0), FlipCrop(seed=0)])
+@pytest.mark.parametrize("augment", [ShiftScaleRotate(seed=0), Handwriting(seed=0), FlipCrop(seed=0)])
 def test_augmentation_depends_on_seed_epoch_and_index_alone(augment):
     pixels = torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8)
     index = torch.arange(100, 140)
@@ -146,3 +146,17 @@ def test_to_float_is_totensor_and_normalise_and_has_an_inverse():
     assert torch.equal(to_bytes(scaled, ABOUT), every)
     about = open_data("digits").about
     assert torch.equal(to_bytes(to_float(every, about), about), every)
+
+
+def test_another_hand_without_bend_pen_and_move_writes_the_same():
+    pixels = open_data("digits").train.inputs[:20]
+    still = Handwriting(seed=0, bend=0, pen=0, move=ShiftScaleRotate(seed=0, shift=0, scale=0, rotate=0, shear=0))
+    assert torch.equal(still(pixels, torch.arange(20), 0), pixels)
+
+
+def test_the_pen_makes_strokes_thicker_and_thinner():
+    pixels = open_data("digits").train.inputs[:200]
+    fixed = ShiftScaleRotate(seed=0, shift=0, scale=0, rotate=0, shear=0)
+    written = Handwriting(seed=0, bend=0, move=fixed)(pixels, torch.arange(200), 0)
+    change = written.float().mean((1, 2, 3)) / pixels.float().mean((1, 2, 3))
+    assert (change > 1.1).sum() > 50 and (change < 0.9).sum() > 50

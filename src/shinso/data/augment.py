@@ -61,6 +61,40 @@ class ShiftScaleRotate:
 
 @final
 @dataclass(frozen=True, kw_only=True)
+class Handwriting:
+    """Another hand: (1), a smooth bend of the paper, and a thicker or thinner pen.
+
+    The bend moves the corners of a 4x4 net at random and the points between smoothly (Simard, Steinkraus and Platt 2003
+    blur a finer field). The pen mixes each picture with its 3x3 maximum or minimum. Takes and gives uint8 or float
+    (n, channels, height, width), light ink on dark.
+    """
+
+    seed: int
+    bend: float = 2.0
+    """largest shift of a corner of the net along each axis, pixels"""
+    pen: float = 1.0
+    """largest share of the 3x3 maximum or minimum"""
+    move: ShiftScaleRotate | None = None
+    """the affine part; none: shifts, turns, slants and sizes a little wider than those of ShiftScaleRotate"""
+
+    def __call__(self, inputs: Tensor, index: Tensor, epoch: int) -> Tensor:
+        n, _, height, width = inputs.shape
+        move = self.move or ShiftScaleRotate(seed=self.seed, scale=0.18, rotate=14, shear=0.3)
+        draw = uniforms(index, 33, seed=self.seed + 1, epoch=epoch).mul_(2).sub_(1)
+        net = draw[:, 1:].view(n, 2, 4, 4) * self.bend
+        bend = F.interpolate(net, size=(height, width), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+        grid = move.grid(index, epoch, height, width)
+        grid += bend * torch.tensor([2 / width, 2 / height], device=inputs.device)
+        pixels = inputs if inputs.is_floating_point() else inputs.to(torch.float32)
+        moved = F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
+        share = draw[:, 0].view(n, 1, 1, 1) * self.pen
+        thick, thin = F.max_pool2d(moved, 3, 1, 1), -F.max_pool2d(-moved, 3, 1, 1)
+        moved = torch.where(share > 0, torch.lerp(moved, thick, share), torch.lerp(moved, thin, -share))
+        return moved if inputs.is_floating_point() else moved.round_().clamp_(0, 255).to(inputs.dtype)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
 class FlipCrop:
     """A mirror image half of the time, and a crop of the same size from the picture with a border of zeros."""
 

@@ -28,7 +28,7 @@ from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from
-from shinso.data.augment import ShiftScaleRotate
+from shinso.data.augment import FlipCrop, Handwriting
 from shinso.data.examples import Description, open_data
 from shinso.kernels.conv_pool import conv_relu_pool
 from shinso.learn.classify import CLASSIFY
@@ -340,7 +340,7 @@ class Setup:
     lr: float = 0.003
     """largest learning rate of Adam; it rises for a quarter of the run and falls to 0"""
     augment: bool = True
-    """shift, turn and scale the training images a little, a new way every time"""
+    """change the training images a little, a new way every time: bend and shift writing, mirror and shift pictures"""
     patience: int = 0
     """evaluations without improvement before stopping early; 0: never"""
     seed: int = 0
@@ -370,7 +370,8 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
     with drawing_from(setup.seed, "weights"):
         network = _network(setup.form, data.about).to(place.device)
     epochs = setup.epochs or max(8, round(100_000 / max(1, len(data.train))))
-    augment = ShiftScaleRotate(seed=setup.seed) if setup.augment else None
+    change = Handwriting if data.about.form == "handwriting" else FlipCrop
+    augment = change(seed=setup.seed) if setup.augment else None
     plan = Plan(epochs=epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=one_cycle, augment=augment)
     optimiser = torch.optim.Adam(network.parameters(), lr=setup.lr, fused=True)
     return Supervised(network, optimiser, task, data, plan, place)
