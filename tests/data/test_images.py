@@ -171,3 +171,9 @@ def test_the_filters_for_warnings_are_left_as_they_were():
     with pytest.raises(UserError):
         decode(b"x", "x")
     assert warnings.filters == before
+
+
+def test_a_file_that_is_no_image_is_told_apart_from_a_damaged_one(tmp_path):
+    (tmp_path / "notes.png").write_text("x\n")
+    with pytest.raises(UserError, match="not an image in a known format"):
+        open_image(tmp_path / "notes.png")

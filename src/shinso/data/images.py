@@ -28,7 +28,7 @@ from PIL import (  # noqa: F401 - a plugin that is imported is registered; Pillo
 
 from shinso.core.errors import UserError
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp",
                       ".ppm", ".pgm", ".pbm", ".pnm"})
 MOST_PIXELS = 64 << 20
