@@ -26,9 +26,9 @@ def told(**changes) -> Story:
     story = dict(
         language="en", system=EVIL, variant=EVIL, card=card, run=EVIL, steps=100, total=100, rows=rows,
         metrics={"loss": 0.5, "test_loss": 0.25, "test_accuracy": 0.985, EVIL: 1.0},
-        choices=[Choice(EVIL, EVIL, "x", EVIL), Choice("lr", 0.1, 0.1, "step size")],
+        choices=[Choice(EVIL, EVIL, "x", EVIL, f"説明{EVIL}"), Choice("lr", 0.1, 0.1, "step size")],
         timing={"start": 1.0, "steps": 12.0, "total": 13.0, "rate": 8.3}, where={"folder": EVIL}, command=EVIL,
-        python=EVIL, claims=[Claim(EVIL, EVIL, EVIL, EVIL, True)],
+        python=EVIL, claims=[Claim(EVIL, EVIL, EVIL, EVIL, True, f"主張{EVIL}", f"出典{EVIL}")],
         pictures={EVIL: np.zeros((3, 4, 3), np.uint8), "samples": np.zeros((3, 4, 3), np.uint8)},
     )  # fmt: skip
     return Story(**{**story, **changes})

@@ -152,6 +152,7 @@ def system(path: str, root: Path | None = None) -> System:
 def load(path: str, root: Path | None = None) -> ModuleType:
     """The system's module, imported; an extra that it needs and that is not installed is one sentence."""
     found = system(path, root)
+    _ = found.japanese  # a side file that cannot be read is told before a run, not by its report
     try:
         if found.file.is_relative_to(_PACKAGE_FOLDER):
             return importlib.import_module(f"{PACKAGE}.{path}")

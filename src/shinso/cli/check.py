@@ -11,7 +11,7 @@ from shinso.catalogue import index
 from shinso.cli.command import Command, flag
 from shinso.cli.layout import styled, terminal_width, wrap
 from shinso.cli.list import print_json
-from shinso.cli.phrases import say
+from shinso.cli.phrases import language, say
 from shinso.core.errors import UserError
 
 FAILED, MISSING = 1, 2
@@ -38,12 +38,12 @@ def check(*, path: str | None, json: bool) -> int:
             continue
         if not json:
             print(styled(system.path, "bold"))
-        for fact in system.facts:
+        for fact, said in zip(system.facts, system.facts_in(language()), strict=True):
             _waiting(fact.name, json=json)
             results.append(measure(system.path, module, fact))
             _waiting("", json=json)
             if not json:
-                print("\n".join(_lines(results[-1])), flush=True)
+                print("\n".join(_lines(results[-1], said)), flush=True)
     failed = sum(not result["holds"] for result in results)
     if json:
         print_json(results)
@@ -74,14 +74,14 @@ def bound(low: float | None, high: float | None) -> str:
     return f">= {_short(low)}" if high is None else f"{_short(low)} .. {_short(high)}"
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _lines(result: dict[str, Any], said: index.Fact) -> list[str]:
     mark = styled("✓", "green") if result["holds"] else styled("✗", "red")
-    first, *rest = wrap(result["claim"], terminal_width() - 4)
+    first, *rest = wrap(said.claim, terminal_width() - 4)
     if "error" in result:
         measured = say("check.raised", error=result["error"])
     else:
         measured = f"{_short(result['measured'])}  ({bound(result['low'], result['high'])})"
-    detail = wrap(f"{measured}  [{result['source']}]", terminal_width() - 4)
+    detail = wrap(f"{measured}  [{said.source}]", terminal_width() - 4)
     return [f"  {mark} {first}", *(f"    {line}" for line in rest), *(styled(f"    {line}", "dim") for line in detail)]
 
 

@@ -147,12 +147,13 @@ def told(course: "Course", done: int, metrics: Mapping[str, float], spent: float
     from shinso.report.story import Choice, Claim, Story
 
     defaults = type(course.setup)()
-    helps = {field.name: field.help for field in course.system.fields}
-    choices = [Choice(name, value, getattr(defaults, name), helps.get(name, ""))
+    english, japanese = ({f.name: f.help for f in course.system.fields_in(code)} for code in ("en", "ja"))
+    choices = [Choice(name, value, getattr(defaults, name), english.get(name, ""), japanese.get(name, ""))
                for name, value in vars(course.setup).items()]
     steps = course.timing.get("steps", 0.0)
     timing = {**{span: course.timing.get(span, 0.0) for span in SPANS}, "total": spent, "rate": done / max(steps, 1e-9)}
-    claims = [Claim(fact.claim, fact.source) for fact in course.system.facts]
+    claims = [Claim(fact.claim, fact.source, claim_ja=ja.claim, source_ja=ja.source)
+              for fact, ja in zip(course.system.facts, course.system.facts_in("ja"), strict=True)]
     return Story(language=language(), system=course.system.path, variant=course.variant, card=course.system.card,
                  run=course.folder.path.name, steps=done, total=course.program.total if not _stopped(course) else done,
                  metrics=metrics, rows=rows, choices=choices, timing=timing, where=where(course),

@@ -29,13 +29,15 @@ def show_list(*, json: bool) -> None:
 
 
 def entry(one: index.System) -> dict[str, Any]:
-    """A system as JSON values: its card, and what can be set."""
+    """A system as JSON values: its card, and what can be set; claims and helps once more in Japanese."""
     return {
         "system": one.path,
         **one.card,
         "facts": [vars(fact) for fact in one.facts],
         "variants": {v.name: v.changes for v in one.variants},
         "fields": [vars(field) for field in one.fields],
+        "facts_ja": [vars(fact) for fact in one.facts_in("ja")],
+        "fields_ja": [vars(field) for field in one.fields_in("ja")],
     }
 
 

@@ -10,7 +10,7 @@ import click
 from shinso.catalogue import hints, index
 from shinso.cli.command import Command, examples, flag, number, option, usage
 from shinso.cli.layout import definitions, styled, transient
-from shinso.cli.phrases import say
+from shinso.cli.phrases import language, say
 from shinso.core.errors import UserError
 from shinso.core.setup import nearest
 
@@ -41,7 +41,7 @@ class RunCommand(Command):
         variant = _first_variant(self.system)
         chosen = next((v.changes for v in self.system.variants if v.name == variant), {})
         rows = []
-        for field in self.system.fields:
+        for field in self.system.fields_in(language()):
             default = chosen.get(field.name, field.default)
             words = f"{field.help} [{field.annotation}; {say('word.default')} {default}]"
             rows.append((f"--{field.name.replace('_', '-')}", words))

@@ -29,10 +29,11 @@ def card_lines(one: index.System) -> list[str]:
     lines = [f"{styled(name, 'bold')}  {styled(other, 'dim')}", styled(card["paper"], "dim"), ""]
     lines += wrap(card["summary_ja" if ja else "summary"], terminal_width())
     lines += _section("word.equations", [(f"({i})", text) for i, text in enumerate(card["equations"], 1)])
-    facts = [(fact.name, f"{fact.claim} [{fact.source}]") for fact in one.facts]
+    facts = [(fact.name, f"{fact.claim} [{fact.source}]") for fact in one.facts_in(language())]
     lines += _section("word.facts", facts)
     lines += _section("word.variants", [(v.name, _changes(v)) for v in one.variants])
-    fields = [(f"--{f.name.replace('_', '-')}", f"{f.help} [{f.annotation}, {f.default}]") for f in one.fields]
+    fields = [(f"--{f.name.replace('_', '-')}", f"{f.help} [{f.annotation}, {f.default}]")
+              for f in one.fields_in(language())]
     lines += _section("word.fields", fields)
     notes = card.get("notes_ja" if ja else "notes") or card.get("notes", ())
     lines += _section("word.notes", [("*", note) for note in notes])

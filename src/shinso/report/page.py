@@ -47,7 +47,9 @@ def both(key: str, **values: object) -> str:
 
 
 def either(en: str, ja: str) -> str:
-    """Two texts from a card, escaped."""
+    """Two texts from a card or its side file, escaped; one of them where the other is missing or the same."""
+    if ja in ("", en):
+        return escape(en)
     return f'<span lang="en">{escape(en)}</span><span lang="ja">{escape(ja)}</span>'
 
 
@@ -176,7 +178,7 @@ def _claims(story: Story) -> str:
 
 
 def _claim(claim: Claim, *, measured: bool) -> list[str]:
-    cells = [escape(claim.claim), escape(claim.source)]
+    cells = [either(claim.claim, claim.claim_ja), either(claim.source, claim.source_ja)]
     if measured:
         mark = {True: "holds", False: "fails", None: ""}[claim.holds]
         cells += [f'<span class="{mark}">{escape(claim.measured)}</span>', escape(claim.bound)]
@@ -195,7 +197,7 @@ def _choice(choice: Choice) -> list[str]:
     value = escape(_value(choice.value))
     if choice.value != choice.default:
         value = f'<mark>{value}</mark> <del>{escape(_value(choice.default))}</del>'
-    return [f"<code>{escape(choice.name)}</code>", value, escape(choice.help)]
+    return [f"<code>{escape(choice.name)}</code>", value, either(choice.help, choice.help_ja)]
 
 
 def _value(value: object) -> str:

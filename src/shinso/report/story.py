@@ -15,6 +15,7 @@ class Choice:
     value: Any
     default: Any
     help: str
+    help_ja: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Claim:
     measured: str = ""
     bound: str = ""
     holds: bool | None = None
+    claim_ja: str = ""
+    source_ja: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
