@@ -30,7 +30,8 @@ def report(rounds: int, seconds: float) -> list[str]:
                 times[entry.name].append(time.perf_counter() - begin)
                 notes[entry.name] = f"{found['epochs']:.0f} epochs, {found['accuracy']:.4f}"
             else:
-                notes[entry.name] = f"missing: {str(found)[:80]}"
+                reason = found.get("missing", found) if isinstance(found, dict) else found
+                notes[entry.name] = f"missing: {str(reason)[:80]}"
             worker.close()
     best = min((statistics.median(t) for name, t in times.items() if t and name != "shinso"), default=float("nan"))
     lines = ["| contestant | seconds, median (range) | to the best peer | last run | gate |", "|---|---|---|---|---|"]

@@ -44,7 +44,7 @@ class MLP(nn.Module):
 def objective(model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
     """(2), forward and backward in one pass where the kernel is there."""
     inputs, targets = batch
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    layers = [layer for layer in model.get_submodule("layers").children() if isinstance(layer, nn.Linear)]
     weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
     return {"loss": mlp_cross_entropy(inputs.flatten(1), targets, weights, biases)}
 

@@ -3,6 +3,8 @@
 (1)  y[b, c, ...] = (x[index[b], c, ...] / 255 - mean[c]) / std[c]
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -14,18 +16,24 @@ def normalised_rows(data: Tensor, index: Tensor, mean: Tensor, std: Tensor) -> T
 
     No gradient flows: the data are integers. An index out of range raises IndexError.
     """
-    usable = (data.device.type == index.device.type == "cpu" and data.dtype == torch.uint8 and data.is_contiguous()
-              and index.dtype == torch.int64 and index.dim() == 1 and data.dim() > 1
-              and mean.dtype == std.dtype == torch.float32 and mean.shape == std.shape == data.shape[1:2])
-    kernel = native("gather") if usable else None
-    if kernel is None or mean.requires_grad or std.requires_grad:
+    kernel = native("gather") if _usable(data, index, mean, std) else None
+    if kernel is None:
         return normalised_rows_plain(data, index, mean, std)
-    rows = torch.empty((len(index), *data.shape[1:]))
-    flat = (-1, data.shape[1], data[0, 0].numel()) if len(data) else (0, data.shape[1], 0)
-    if not kernel.rows(data.numpy().reshape(flat), index.numpy(), mean.numpy(), std.numpy(),
-                       rows.numpy().reshape(len(index), *flat[1:])):
+    shape, batch = data.shape, index.shape[0]
+    rows = torch.empty((batch, *shape[1:]))
+    sizes = shape[0], shape[1], math.prod(shape[2:]), batch
+    if not kernel.rows(data.data_ptr(), index.data_ptr(), mean.data_ptr(), std.data_ptr(), rows.data_ptr(), sizes):
         raise IndexError("index out of range in normalised_rows")
     return rows
+
+
+def _usable(data: Tensor, index: Tensor, mean: Tensor, std: Tensor) -> bool:
+    """What the native form takes: contiguous tensors in the CPU's memory that nobody differentiates."""
+    if data.dtype != torch.uint8 or index.dtype != torch.int64 or mean.dtype != torch.float32 or data.dim() < 2:
+        return False
+    if mean.shape != data.shape[1:2] or std.shape != mean.shape or std.dtype != torch.float32 or index.dim() != 1:
+        return False
+    return all(t.is_cpu and t.is_contiguous() and not t.requires_grad for t in (data, index, mean, std))
 
 
 def normalised_rows_plain(data: Tensor, index: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -13,11 +13,10 @@ from pathlib import Path
 import llvmlite.binding as llvm
 import numpy as np
 import torch
-from llvmlite import ir
 from numba import carray, njit, types
-from numba.extending import intrinsic
 
 from shinso.kernels.mostly import times_transposed, transposed_times, unlike
+from shinso.kernels.vector import float_pointer, long_pointer
 
 
 def _find_product() -> int:
@@ -31,24 +30,6 @@ def _find_product() -> int:
 
 llvm.add_symbol("shinso_sgemm", _find_product())
 _sgemm = types.ExternalFunction("shinso_sgemm", types.void(*[types.intp] * 13))
-
-
-@intrinsic
-def _pointer(typingctx, address):
-    """An integer as a pointer to float32."""
-    def emit(context, builder, signature, args):
-        return builder.inttoptr(args[0], ir.FloatType().as_pointer())
-
-    return types.CPointer(types.float32)(types.intp), emit
-
-
-@intrinsic
-def _label_pointer(typingctx, address):
-    """An integer as a pointer to int64."""
-    def emit(context, builder, signature, args):
-        return builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-
-    return types.CPointer(types.int64)(types.intp), emit
 
 
 @njit(cache=True, nogil=True)
@@ -74,7 +55,7 @@ def within(targets, num_classes):
 @njit(cache=True, nogil=True)
 def listed(address, batch, sizes):
     """`unlike` of the inputs at `address`."""
-    return unlike(carray(_pointer(address), (batch, sizes[0])), sizes[1])
+    return unlike(carray(float_pointer(address), (batch, sizes[0])), sizes[1])
 
 
 @njit(cache=True, nogil=True)
@@ -87,22 +68,24 @@ def forward(buffers, parameters, sizes, batch, lists):
     source, kept = buffers[0], buffers[2]
     for layer in range(depth):
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
-        z, bias = carray(_pointer(kept), (batch, fan_out)), carray(_pointer(parameters[depth + layer]), (fan_out,))
+        z = carray(float_pointer(kept), (batch, fan_out))
+        bias = carray(float_pointer(parameters[depth + layer]), (fan_out,))
         if layer == 0 and len(lists[2]):
-            x, weight = carray(_pointer(source), (batch, fan_in)), carray(_pointer(parameters[0]), (fan_out, fan_in))
+            x = carray(float_pointer(source), (batch, fan_in))
+            weight = carray(float_pointer(parameters[0]), (fan_out, fan_in))
             times_transposed(x, lists[0], lists[1], lists[2], weight, bias, z)
         else:
             for b in range(batch):
                 z[b] = bias
             _product((True, False), (fan_out, batch, fan_in), parameters[layer], source, 1.0, kept)
         if layer < depth - 1:
-            flat = carray(_pointer(kept), (batch * fan_out,))
+            flat = carray(float_pointer(kept), (batch * fan_out,))
             for i in range(len(flat)):
                 flat[i] = np.float32(0) if flat[i] <= 0 else flat[i]
             source, kept = kept, kept + 4 * batch * fan_out
         else:
-            loss = carray(_pointer(buffers[3]), (1,))
-            loss[0] = _softmax(z, carray(_label_pointer(buffers[1]), (batch,))) / batch
+            loss = carray(float_pointer(buffers[3]), (1,))
+            loss[0] = _softmax(z, carray(long_pointer(buffers[1]), (batch,))) / batch
 
 
 @njit(cache=True, nogil=True)
@@ -130,24 +113,25 @@ def backward(buffers, parameters, grads, sizes, batch, lists):
     depth = len(sizes) - 1
     kept = buffers[2] + 4 * batch * sizes[1:depth].sum()
     delta, behind = np.empty(batch * sizes[1:].max(), np.float32), np.empty(batch * sizes[1:].max(), np.float32)
-    _output_delta(carray(_pointer(kept), (batch, sizes[depth])), carray(_label_pointer(buffers[1]), (batch,)),
-                  carray(_pointer(buffers[3]), (1,))[0], delta)
+    _output_delta(carray(float_pointer(kept), (batch, sizes[depth])), carray(long_pointer(buffers[1]), (batch,)),
+                  carray(float_pointer(buffers[3]), (1,))[0], delta)
     for layer in range(depth - 1, -1, -1):
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
         kept = kept - 4 * batch * fan_in if layer else buffers[0]
         dz = delta.ctypes.data
         if layer == 0 and grads[1] and len(lists[2]):
-            x, product = carray(_pointer(kept), (batch, fan_in)), carray(_pointer(grads[1]), (fan_out, fan_in))
+            x = carray(float_pointer(kept), (batch, fan_in))
+            product = carray(float_pointer(grads[1]), (fan_out, fan_in))
             rows = delta[: batch * fan_out].reshape(batch, fan_out)
             transposed_times(rows, x, lists[0], lists[1], lists[2], product)
         elif grads[1 + layer]:
             _product((False, True), (fan_in, fan_out, batch), kept, dz, 0.0, grads[1 + layer])
         if grads[1 + depth + layer]:
             _sum_rows(delta[: batch * fan_out].reshape(batch, fan_out),
-                      carray(_pointer(grads[1 + depth + layer]), (fan_out,)))
+                      carray(float_pointer(grads[1 + depth + layer]), (fan_out,)))
         if layer:
             _product((False, False), (fan_in, batch, fan_out), parameters[layer], dz, 0.0, behind.ctypes.data)
-            hidden = carray(_pointer(kept), (batch * fan_in,))
+            hidden = carray(float_pointer(kept), (batch * fan_in,))
             for i in range(len(hidden)):
                 behind[i] = np.float32(0) if hidden[i] <= 0 else behind[i]
             delta, behind = behind, delta

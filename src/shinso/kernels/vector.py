@@ -202,3 +202,21 @@ def list_unlike(typingctx, x, c, place, step, values, places):
         return builder.zext(builder.ctpop(builder.bitcast(differs, ir.IntType(16))), _INT)
 
     return types.intp(types.intp, types.float32, *[types.intp] * 4), emit
+
+
+def _pointer_to(kind, element):
+    """An intrinsic that reads an integer as the address of elements."""
+
+    @intrinsic
+    def pointer(typingctx, address):
+        def emit(context, builder, signature, args):
+            return builder.inttoptr(args[0], element.as_pointer())
+
+        return types.CPointer(kind)(types.intp), emit
+
+    return pointer
+
+
+float_pointer = _pointer_to(types.float32, _FLOAT)
+long_pointer = _pointer_to(types.int64, _INT)
+byte_pointer = _pointer_to(types.uint8, ir.IntType(8))
