@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 from shinso.report.series import split_name
 
@@ -31,13 +31,13 @@ class Events:
             return
         from tensorboard.compat.proto import event_pb2, summary_pb2
 
-        make: Any = summary_pb2
+        Event, make = cast(Any, event_pb2).Event, cast(Any, summary_pb2)
         if self.writer is None:
             self._open()
         for row in self.rows:
             values = [make.Summary.Value(tag="/".join(split_name(key)), simple_value=float(value))
                       for key, value in row.items() if key != "step"]
-            self._write(event_pb2, step=row["step"], summary=make.Summary(value=values))
+            self.writer.add_event(Event(wall_time=time.time(), step=row["step"], summary=make.Summary(value=values)))
         self.rows.clear()
         if self.writer is not None:
             self.writer.flush()
@@ -55,8 +55,6 @@ class Events:
 
         self.writer = EventFileWriter(str(self.folder))
         if self.start:
-            log = vars(event_pb2)["SessionLog"]
-            self._write(event_pb2, step=self.start + 1, session_log=log(status=log.START))
-
-    def _write(self, made: Any, **content: Any) -> None:
-        self.writer.add_event(made.Event(wall_time=time.time(), **content))
+            Event, log = cast(Any, event_pb2).Event, cast(Any, event_pb2).SessionLog
+            event = Event(wall_time=time.time(), step=self.start + 1, session_log=log(status=log.START))
+            self.writer.add_event(event)
