@@ -32,15 +32,13 @@ class Events:
         from tensorboard.compat.proto import event_pb2, summary_pb2
 
         Event, make = cast(Any, event_pb2).Event, cast(Any, summary_pb2)
-        if self.writer is None:
-            self._open()
+        writer = self.writer = self.writer or self._open()
         for row in self.rows:
             values = [make.Summary.Value(tag="/".join(split_name(key)), simple_value=float(value))
                       for key, value in row.items() if key != "step"]
-            self.writer.add_event(Event(wall_time=time.time(), step=row["step"], summary=make.Summary(value=values)))
+            writer.add_event(Event(wall_time=time.time(), step=row["step"], summary=make.Summary(value=values)))
         self.rows.clear()
-        if self.writer is not None:
-            self.writer.flush()
+        writer.flush()
 
     def close(self) -> None:
         """Writes the rest and ends the writer's thread."""
@@ -49,12 +47,13 @@ class Events:
             self.writer.close()
             self.writer = None
 
-    def _open(self) -> None:
+    def _open(self) -> Any:
         from tensorboard.compat.proto import event_pb2
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self.writer = EventFileWriter(str(self.folder))
+        writer = EventFileWriter(str(self.folder))
         if self.start:
             Event, log = cast(Any, event_pb2).Event, cast(Any, event_pb2).SessionLog
             event = Event(wall_time=time.time(), step=self.start + 1, session_log=log(status=log.START))
-            self.writer.add_event(event)
+            writer.add_event(event)
+        return writer
