@@ -121,6 +121,25 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(shell, monkeypatch
     assert records(tmp_path / "parts") == records(tmp_path / "whole")
 
 
+def test_a_run_that_ended_before_its_report_is_not_finished(shell, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr("shinso.cli.ending.write_report", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert shell("run", "basics.line", *STEPS, "--out", "a").code == 130
+    assert shell("run", "--resume", "a").code == 0
+    assert (tmp_path / "a/report.html").exists() and (tmp_path / "a/curves.png").exists()
+    assert "this run is finished" in shell("run", "--resume", "a").err
+
+
+def test_a_folder_with_a_setup_has_the_description_of_its_data(real, monkeypatch, tmp_path):
+    """The setup makes a folder a run: a kill between the two files must not leave a run that cannot predict."""
+    with monkeypatch.context() as patch:
+        patch.setattr("shinso.cli.training.save_description", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert real("run", "basics.mlp", "--variant", "smoke", "--threads", 1, "--out", "a").code == 130
+    assert not (tmp_path / "a/setup.json").exists()
+    assert real("run", "basics.mlp", "--variant", "smoke", "--threads", 1, "--out", "a").code == 0
+    assert (tmp_path / "a/setup.json").exists() and (tmp_path / "a/data.json").exists()
+
+
 def test_a_finished_run_says_so(shell, tmp_path):
     shell("run", "basics.line", *STEPS, "--out", "a")
     before = records(tmp_path / "a")

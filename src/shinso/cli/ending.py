@@ -47,8 +47,8 @@ def finish(course: "Course", done: int) -> int:
     spent = sum(course.timing.get(span, 0.0) for span in SPANS)
     summary = {"finished": True, "step": done, "total": course.program.total, "checkpoint": best,
                "metrics": metrics, "timing": course.timing, "where": where(course), "command": command(course)}
-    course.folder.write("summary.json", summary)
     write_report(course, done, metrics, spent)
+    course.folder.write("summary.json", summary)  # last: a run killed before it is tested and reported once more
     _closing_words(course, metrics, spent)
     _print_json(course, metrics)
     return 0

@@ -67,10 +67,11 @@ def begin(path: str, variant: str, texts: Mapping[str, str], choices: Mapping[st
         rng.restore(streams)
     folder = RunFolder.create(Path(choices["out"]) if choices["out"] is not None else _fresh(Path("runs"), path))
     with folder:
-        folder.write_setup(system=path, variant=variant, setup=setup, place=place, version=version("shinso"))
         data = getattr(program, "data", None)
         if isinstance(data, Dataset):
             save_description(data.about, folder.path / "data.json")
+        # Behind everything else, because a folder with a setup is a run that can be resumed.
+        folder.write_setup(system=path, variant=variant, setup=setup, place=place, version=version("shinso"))
         course = Course(system, variant, setup, place, program, folder, choices)
         return _drive(course, began)
 
