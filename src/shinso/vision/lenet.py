@@ -18,7 +18,7 @@ own, in the paper's format.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, final
+from typing import Literal, cast, final
 
 import torch
 from torch import Generator, Tensor, nn
@@ -90,6 +90,9 @@ class Subsample(nn.Module):
 class TableConv(nn.Module):
     """A 5x5 convolution whose output map k sees only the input maps that row k of `table` names."""
 
+    rows: Tensor
+    columns: Tensor
+
     def __init__(self, table: Sequence[Sequence[int]], maps: int):
         super().__init__()
         self.shape = (len(table), maps, 5, 5)
@@ -114,6 +117,8 @@ class TableConv(nn.Module):
 class Codes(nn.Module):
     """(3), negated so that the largest output is the answer: (batch, 84) -> (batch, 10). Nothing here is trained."""
 
+    codes: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         ink = [[1.0 if dot == "#" else -1.0 for dot in drawing.replace(" ", "")] for drawing in DRAWINGS]
@@ -134,7 +139,8 @@ class ConvPool(nn.Module):
     def __init__(self, channels: int, maps: int, padding: int):
         super().__init__()
         conv = nn.Conv2d(channels, maps, 5)
-        self.weight, self.bias, self.padding = conv.weight, conv.bias, padding
+        self.weight, self.padding = conv.weight, padding
+        self.bias = nn.Parameter(cast(Tensor, conv.bias).detach())
 
     def forward(self, x: Tensor) -> Tensor:
         return conv_relu_pool(x, self.weight, self.bias, self.padding)
