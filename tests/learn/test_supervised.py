@@ -11,7 +11,7 @@ from shinso.basics import mlp
 from shinso.core.errors import Diverged, UserError
 from shinso.core.place import Place
 from shinso.core.seed import generator
-from shinso.data.examples import open_data, to_float
+from shinso.data.examples import open_data, save_description, to_float
 from shinso.engine.hooks import Watch
 from shinso.engine.loop import run
 from shinso.learn.classify import CLASSIFY
@@ -86,7 +86,8 @@ def test_a_learning_rate_a_thousand_times_too_large_is_stopped():
 def test_named_terms_add_up_to_the_loss():
     def two_terms(model, batch, noise):
         inputs, targets = batch
-        return {"fit": F.cross_entropy(model(inputs.flatten(1)), targets), "size": model.layers[0].weight.square().mean()}
+        fit = F.cross_entropy(model(inputs.flatten(1)), targets)
+        return {"fit": fit, "size": model.layers[0].weight.square().mean()}
 
     data = open_data("digits")
     model = mlp.MLP((784, 10))
@@ -116,3 +117,26 @@ def test_schedules_start_and_end_where_they_say():
     assert (cosine(0), round(cosine(1), 12), constant(0.3)) == (1, 0, 1)
     assert one_cycle(0) == pytest.approx(0.1) and one_cycle(0.25) == 1 and one_cycle(1) == pytest.approx(0)
     assert all(one_cycle(x / 100) <= 1 for x in range(101))
+
+
+def test_a_run_from_another_kind_of_device_gives_its_weights():
+    """A CUDA stream is saved in 16 bytes that no CPU stream takes; predict and export rebuild on the CPU."""
+    trained, rebuilt = mlp.build(SETUP), mlp.build(replace(SETUP, seed=1))
+    trained.step(0)
+    before = rebuilt.noise.get_state()
+    rebuilt.restore({**trained.state(), "noise": torch.zeros(16, dtype=torch.uint8)})
+    assert torch.equal(rebuilt.noise.get_state(), before)
+    for ours, theirs in zip(rebuilt.model.parameters(), trained.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_an_empty_test_part_has_no_pictures(tmp_path):
+    save_description(open_data("digits").about, tmp_path / "data.json")
+    program = mlp.build(replace(SETUP, data=f"described:{tmp_path / 'data.json'}"))
+    assert program.evaluate("test") == program.pictures() == {}
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": -5}, {"lr": -1.0}])
+def test_a_setup_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        mlp.build(replace(SETUP, **wrong))

@@ -18,7 +18,8 @@ from shinso.vision._cost import connections
 def test_the_layers_of_1998_have_the_papers_counts():
     network = lenet.original()
     counted = connections(network, (1, 28, 28))
-    assert counted == {"C1": 122_304, "S2": 5_880, "C3": 151_600, "S4": 2_000, "C5": 48_120, "F6": 10_164, "output": 840}
+    assert counted == {"C1": 122_304, "S2": 5_880, "C3": 151_600, "S4": 2_000, "C5": 48_120, "F6": 10_164,
+                       "output": 840}
     sizes = {name: sum(w.numel() for w in network.get_submodule(name).parameters()) for name in counted}
     assert sizes == {"C1": 156, "S2": 12, "C3": 1_516, "S4": 32, "C5": 48_120, "F6": 10_164, "output": 0}
 
@@ -47,7 +48,8 @@ def test_the_drawings_are_twelve_rows_of_seven_and_all_different():
 def test_the_map_criterion_is_the_papers_formula():
     model, x, y = lenet.original().double(), torch.randn(4, 1, 28, 28, dtype=torch.float64), torch.tensor([3, 1, 4, 1])
     penalties = -model(x).float().double()
-    written = penalties.gather(1, y[:, None])[:, 0] + torch.log(torch.exp(torch.tensor(-1.0)) + torch.exp(-penalties).sum(1))
+    others = torch.log(torch.exp(torch.tensor(-1.0)) + torch.exp(-penalties).sum(1))
+    written = penalties.gather(1, y[:, None])[:, 0] + others
     got = lenet.discriminative(model, (x, y), torch.Generator())["loss"]
     torch.testing.assert_close(got.double(), written.mean(), atol=1e-4, rtol=1e-5)
 
@@ -59,7 +61,8 @@ def test_the_grey_scale_of_1998_has_paper_at_minus_a_tenth():
 
 
 def test_the_network_of_1998_refuses_colours(tmp_path):
-    about = Description(name="x", classes=("a", "b"), shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.2,) * 3, form="picture")
+    about = Description(name="x", classes=("a", "b"), shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.2,) * 3,
+                        form="picture")
     save_description(about, tmp_path / "data.json")
     with pytest.raises(UserError, match="ten classes"):
         lenet.build(lenet.Setup(data=f"described:{tmp_path / 'data.json'}", form="original"))

@@ -27,7 +27,7 @@ def hits(model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
     inputs, targets = batch
     logits = model(inputs).float()
     loss = F.cross_entropy(logits, targets, reduction="none")
-    return {"loss": loss, "accuracy": (logits.argmax(1) == targets).double()}
+    return {"loss": loss, "accuracy": (logits.argmax(1) == targets).float()}
 
 
 @torch.no_grad()
@@ -49,10 +49,12 @@ def predict(model: nn.Module, about: Description, files: Sequence[Path]) -> list
 @torch.no_grad()
 def pictures(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
     """The confusion matrix of the test split and, for images, the mistakes with the most confidence in them."""
+    if not len(data.test):
+        return {}
     model.eval()
     device = next(model.parameters()).device
     logits = torch.cat([model(inputs).float().cpu() for inputs, _ in sweep(data.test, data.about, 500, str(device))])
-    targets = torch.cat([targets for _, targets in sweep(data.test, data.about, 500)])
+    targets = data.test.targets.cpu()
     model.train()
     probability, predicted = logits.softmax(1).max(1)
     shown = {"confusion": _draw_confusion(confusion(predicted, targets, len(data.about.classes)), data.about.classes)}
@@ -83,7 +85,8 @@ def _draw_confusion(counts: Tensor, classes: Sequence[str]) -> np.ndarray:
             for column in range(len(classes)):
                 if counts[row, column]:
                     colour = "white" if shares[row, column] > 0.5 else "black"
-                    axes.text(column, row, int(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
+                    count = str(int(counts[row, column]))
+                    axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=8)
     return pixels(figure)
 
 

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.record import Record
-from shinso.core.seed import generator
+from shinso.core.seed import generator, put_back
 from shinso.data.batches import Augment, Batches, sweep
 from shinso.data.examples import Dataset, Description
 from shinso.learn.blame import first_bad_layer
@@ -65,7 +65,7 @@ class Supervised:
     def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, task: Task, data: Dataset, plan: Plan,
                  place: Place):
         self.model, self.optimiser, self.task = model, optimiser, task
-        self.forward = torch.compile(model) if place.compile else model
+        self.forward = cast(nn.Module, torch.compile(model)) if place.compile else model
         self.precision = partial(torch.autocast, place.device.split(":")[0], torch.bfloat16)
         if place.precision == "fp32":
             self.precision = nullcontext
@@ -111,7 +111,7 @@ class Supervised:
             with self.precision():
                 values = self.task.measure(self.model, batch, noise)
             for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + float(value.double().sum())
+                sums[name] = sums.get(name, 0.0) + float(value.cpu().double().sum())  # Metal has no float64
         self.model.train()
         return {name: total / max(1, len(examples)) for name, total in sums.items()}
 
@@ -127,7 +127,7 @@ class Supervised:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.batches.restore(state["batches"])
-        self.noise.set_state(state["noise"])
+        put_back(self.noise, state["noise"])
 
     def networks(self) -> dict[str, nn.Module]:
         return {"model": self.model}
