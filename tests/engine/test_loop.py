@@ -73,6 +73,12 @@ def test_the_watch_stops_at_the_step_that_left_the_finite_numbers(bad):
     assert stopped.value.step == 3 and stopped.value.name == "value"
 
 
+def test_a_watch_that_seldom_looks_looks_at_the_last_step():
+    with pytest.raises(Diverged) as stopped:
+        list(run(Falling(total=5, values=[1, 1, 1, 1, math.nan]), Watch(every=50)))
+    assert stopped.value.step == 5
+
+
 def test_growth_a_thousandfold_is_divergence_within_fifty_steps():
     values = [1.0] * 5 + [2000.0] * 60
     with pytest.raises(Diverged) as stopped:

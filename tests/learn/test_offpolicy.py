@@ -83,6 +83,15 @@ def test_the_best_network_is_kept_and_judged_by_the_test():
     assert other.evaluate("test") == before
 
 
+def test_the_best_network_comes_back_to_the_programs_device():
+    """A checkpoint holds it on the CPU; `meta` stands for a device that is not the CPU."""
+    program, other = dqn.build(SMOKE), dqn.build(SMOKE)
+    program.evaluate("validation")
+    other.device = "meta"
+    other.restore(copy.deepcopy(program.state()))
+    assert {value.device.type for value in other.best["weights"].values()} == {"meta"}
+
+
 def test_a_cut_off_episode_is_remembered_as_going_on():
     program = dqn.build(replace(SMOKE, world="two-state"))
     for i in range(20):

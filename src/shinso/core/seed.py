@@ -18,9 +18,18 @@ def generator(seed: int, name: str, device: str = "cpu") -> torch.Generator:
     return torch.Generator(device=device).manual_seed(derive(seed, name))
 
 
+def put_back(stream: torch.Generator, state: torch.Tensor) -> None:
+    """Sets `stream` to a saved state; that of another kind of device says nothing here, and the stream stays.
+
+    So a run from a CUDA device gives its weights to a program on the CPU. To continue a run exactly takes its device.
+    """
+    if state.shape == stream.get_state().shape:
+        stream.set_state(state)
+
+
 @contextmanager
 def drawing_from(seed: int, name: str) -> Iterator[None]:
     """Inside, torch's global CPU stream is the stream `name`, for initialisers that take no generator."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, name))
+        torch.default_generator.manual_seed(derive(seed, name))  # torch.manual_seed would move every device's
         yield

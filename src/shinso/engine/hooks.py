@@ -82,7 +82,7 @@ class Best:
 class Watch:
     """Ends a run that leaves the finite numbers, naming where; or whose watched values grow a thousandfold.
 
-    On the CPU every record is looked at; on a device every `every`-th one, because looking waits for the device.
+    Every `every`-th record is looked at, and the last one: on a device looking waits, on the CPU it costs nothing.
     A program names values that must not grow in `watched`, and says where it went wrong in `blame()`, if it can.
     """
 
@@ -92,7 +92,7 @@ class Watch:
         self.above: dict[str, int] = {}
 
     def __call__(self, row: Row, program: Program) -> None:
-        if row.step % self.every:
+        if row.step % self.every and row.step != program.total:
             return
         for name, value in row.record.items():
             if not math.isfinite(value):

@@ -15,7 +15,7 @@ from torch import Generator, Tensor, nn
 
 from shinso.core.place import Place
 from shinso.core.record import Record
-from shinso.core.seed import generator
+from shinso.core.seed import generator, put_back
 from shinso.data.batches import Batches
 from shinso.learn.blame import first_bad_layer
 from shinso.learn.supervised import Batch
@@ -75,7 +75,7 @@ class Adversarial:
         self.generator.optimiser.load_state_dict(state["optimiser_generator"])
         self.discriminator.optimiser.load_state_dict(state["optimiser_discriminator"])
         self.batches.restore(state["batches"])
-        self.noise.set_state(state["noise"])
+        put_back(self.noise, state["noise"])
 
     def networks(self) -> dict[str, nn.Module]:
         return {"generator": self.generator.network, "discriminator": self.discriminator.network}

@@ -151,6 +151,9 @@ class OffPolicy(Generic[L]):
         self.moves, self.episodes = state["moves"], state["episodes"]
         self.running, self.last = state["running"], state["last"]
         self.best = state["best"]
+        if self.best is not None:
+            weights = {name: value.to(self.device) for name, value in self.best["weights"].items()}
+            self.best = {**self.best, "weights": weights}
 
     def pictures(self) -> dict[str, np.ndarray]:
         return self.draw(self)
