@@ -27,12 +27,12 @@ class Features:
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """(n, ...) -> (n, k)."""
-        return (pictures.flatten(1).double() - self.centre) @ self.axes
+        return (_exact(pictures) - self.centre) @ self.axes
 
 
 def fit_features(pictures: Tensor, k: int) -> Features:
     """Principal axes of the reference pictures (n, ...); k is cut to what they span."""
-    flat = pictures.flatten(1).double()
+    flat = _exact(pictures)
     centre = flat.mean(0)
     covariance = (flat - centre).T @ (flat - centre) / max(1, len(flat) - 1)
     variances, axes = torch.linalg.eigh(covariance)
@@ -47,3 +47,9 @@ def frechet(features: Features, pictures: Tensor) -> float:
     root = features.variances.sqrt()
     middle = torch.linalg.eigvalsh(root[:, None] * covariance * root[None, :]).clamp(min=0).sqrt().sum()
     return float(mean.square().sum() + features.variances.sum() + covariance.trace() - 2 * middle)
+
+
+def _exact(pictures: Tensor) -> Tensor:
+    """(n, pixels) in float64, on the CPU where the device is Metal, which has no such numbers."""
+    flat = pictures.flatten(1)
+    return (flat.cpu() if flat.device.type == "mps" else flat).double()

@@ -330,7 +330,10 @@ VARIANTS = {
 
 
 def build(setup: Setup, place: Place = Place()) -> Recovery:  # noqa: B008 - Place is frozen
-    """A recovery problem; the optimum is computed here, to a certified gap of 1e-12 of 1/2 ||y||^2."""
+    """A recovery problem; the optimum is computed here, to a certified gap of 1e-12 of 1/2 ||y||^2.
+
+    It computes in float64, which Metal does not have: there it stays on the CPU.
+    """
     for name in ("rows", "columns", "iterations"):
         if getattr(setup, name) < 1:
             raise UserError(name, f"{getattr(setup, name)} is not a size", "give a whole number of 1 or more")
@@ -339,4 +342,4 @@ def build(setup: Setup, place: Place = Place()) -> Recovery:  # noqa: B008 - Pla
             raise UserError(name, f"{getattr(setup, name)} is negative or not finite", "give a number of 0 or more")
     if not 0 <= setup.density <= 1:
         raise UserError("density", f"{setup.density} is not a probability", "give a number from 0 to 1")
-    return Recovery(setup, place.device)
+    return Recovery(setup, "cpu" if place.device.startswith("mps") else place.device)
