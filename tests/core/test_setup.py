@@ -1,12 +1,13 @@
 """Setups come from JSON and from the command line, and never lose a typo."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
 
 from shinso.core.errors import UserError
-from shinso.core.setup import from_json, replace_fields, to_json
+from shinso.core.setup import from_json, in_range, replace_fields, to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +77,12 @@ def test_every_single_edit_of_a_field_name_is_refused_with_a_suggestion():
 def test_a_message_stays_on_one_line_whatever_the_name():
     line = UserError("bad\nname\x1b[31m", "is no file.", "give a file.").line()
     assert "\n" not in line and "\x1b" not in line and line.endswith("give a file.")
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"epochs": -3}, {"lr": float("nan")}, {"lr": float("inf")},
+                                   {"share": 1.5}, {"share": -0.1}])
+def test_a_number_that_makes_no_sense_is_refused_by_its_field(wrong):
+    fields = {"epochs": 1, "lr": 0.1, "share": 1.0, "limit": None, **wrong}
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        in_range(SimpleNamespace(**fields), ("epochs", "lr", "limit"), ("share",))
+    in_range(SimpleNamespace(epochs=1, lr=1e-9, share=0, limit=None), ("epochs", "lr", "limit"), ("share",))

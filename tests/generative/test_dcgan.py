@@ -243,6 +243,12 @@ def test_slerp_ends_at_its_ends_and_the_straight_line_leaves_the_shell():
     assert 0.97 < curved < 1.03
 
 
+@pytest.mark.parametrize("wrong", [{"updates": 0}, {"beta1": 1.5}])
+def test_a_setup_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        dcgan.build(dcgan.Setup(**wrong))
+
+
 @pytest.mark.slow
 def test_mnist_fakes_come_near_real_pictures_in_two_epochs(real_data):
     program = dcgan.build(dataclasses.replace(dcgan.VARIANTS["mnist"], epochs=2))

@@ -270,6 +270,12 @@ def test_points_are_refused_with_a_cure():
         vae.build(vae.Setup(data="two-moons"))
 
 
+@pytest.mark.parametrize("wrong", [{"latent": 0}, {"epochs": -1}])
+def test_a_setup_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        vae.build(vae.Setup(**wrong))
+
+
 @pytest.mark.slow
 def test_mnist_reaches_110_nats_in_eight_epochs(real_data):
     setup = vae.VARIANTS["mnist"]

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from
+from shinso.core.setup import in_range
 from shinso.data.examples import open_data
 from shinso.kernels.mlp import mlp_cross_entropy
 from shinso.learn.classify import CLASSIFY
@@ -139,6 +140,7 @@ VARIANTS = {
 
 def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a frozen value
     """The training program, for images and points alike."""
+    in_range(setup, ("epochs", "batch_size", "lr"))
     data = open_data(setup.data)
     with drawing_from(setup.seed, "weights"):
         network = MLP((prod(data.about.shape), *setup.hidden, len(data.about.classes))).to(place.device)

@@ -93,5 +93,16 @@ def coerce(value: Any, hint: Any, where: str) -> Any:
     raise UserError(where, f"{value!r} is not of type {wanted}", f"give a value of type {wanted}")
 
 
+def in_range(setup: object, positive: Iterable[str], shares: Iterable[str] = ()) -> None:
+    """Raises UserError unless the fields `positive` are above 0 (or none) and the fields `shares` from 0 to 1."""
+    for name in positive:
+        value = getattr(setup, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise UserError(name, f"{value} is not a finite number above 0", "give such a number")
+    for name in shares:
+        if not 0 <= getattr(setup, name) <= 1:
+            raise UserError(name, f"{getattr(setup, name)} is not between 0 and 1", "give a number from 0 to 1")
+
+
 def _listed(value: Any) -> Any:
     return [_listed(v) for v in value] if isinstance(value, tuple) else value

@@ -32,7 +32,8 @@ from shinso.core.card import Card, Check, about, at_most, exactly
 from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.record import Record
-from shinso.core.seed import derive, generator
+from shinso.core.seed import drawing_from, generator
+from shinso.core.setup import in_range
 from shinso.data.batches import Batches
 from shinso.data.examples import Dataset, Split, open_data, to_float
 from shinso.generative._dcgan_networks import count, discriminator_network, doublings, generator_network, initialise
@@ -359,12 +360,12 @@ VARIANTS = {
 
 def build(setup: Setup, place: Place = Place()) -> Game:  # noqa: B008 - a frozen value
     """Both networks for the images of `setup.data`, each with its Adam, and their game."""
+    in_range(setup, ("latent", "width", "epochs", "batch_size", "updates", "lr"), ("beta1",))
     if setup.size >> doublings(setup.size) > 7 or doublings(setup.size) == 0:
         raise UserError("--size", f"{setup.size} is not 2 to 7 doubled a few times", "use for example 16, 28, 32 or 64")
     data = on_scale(open_data(setup.data), -1, 1)
     channels = data.about.shape[0]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(setup.seed, "weights"))
+    with drawing_from(setup.seed, "weights"):
         forger = generator_network(setup.latent, setup.width, channels, setup.size, setup.kernel)
         judge = discriminator_network(setup.width, channels, setup.size, setup.kernel)
         initialise(forger)

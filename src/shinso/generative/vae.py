@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
 from shinso.core.place import Place
 from shinso.core.record import Record
-from shinso.core.seed import derive, generator
+from shinso.core.seed import drawing_from, generator
+from shinso.core.setup import in_range
 from shinso.data.batches import sweep
 from shinso.data.examples import open_data, to_float
 from shinso.generative._images import on_scale
@@ -385,9 +386,9 @@ VARIANTS = {
 
 def build(setup: Setup, place: Place = Place()) -> Autoencoding:  # noqa: B008 - a frozen value
     """A VAE for the images of `setup.data`, read on the scale 0..1, and its training with Adam."""
+    in_range(setup, ("hidden", "latent", "epochs", "batch_size", "lr"))
     data = on_scale(open_data(setup.data), 0, 1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(setup.seed, "weights"))
+    with drawing_from(setup.seed, "weights"):
         model = VAE(data.about.shape, setup.hidden, setup.latent)
     model.to(place.device)
     if place.compile:

@@ -31,12 +31,12 @@ from shinso.core.card import Card, Check, about, at_least, at_most, exactly
 from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from
+from shinso.core.setup import in_range
 from shinso.learn.offpolicy import Greedy, OffPolicy, Plan
 from shinso.learn.replay import Moves, Ring
 from shinso.rl import _by_hand as by_hand
 from shinso.rl._networks import count, descent, nature, network, value_function
 from shinso.rl._pictures import pictures
-from shinso.rl._ranges import in_range
 from shinso.worlds.finite import best_values, corridor, temptation, two_state
 from shinso.worlds.gym import World
 from shinso.worlds.named import world_maker
