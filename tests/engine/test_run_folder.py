@@ -16,7 +16,7 @@ from faulty_disk import FaultyDisk
 from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.engine.disk import atomic_write_bytes
-from shinso.engine.folder import RunFolder, new_folder, to_line
+from shinso.engine.folder import RunFolder, to_line
 from shinso.engine.lock import Lock
 
 HOLDER = "import sys, time; from pathlib import Path; from shinso.engine.lock import Lock; " \
@@ -160,16 +160,6 @@ def test_a_file_is_whole_or_as_before_at_every_fault(tmp_path: Path, dead: bool)
         path.write_bytes(b"old")
     with RunFolder(tmp_path)._locked():
         assert sorted(os.listdir(tmp_path)) == ["lock", "setup.json"], "leftovers are cleared"
-
-
-def test_new_folders_are_counted_and_never_shared(tmp_path: Path):
-    parent = tmp_path / "runs 日本"
-    assert [new_folder(parent, "vision.lenet").name for _ in range(3)] == [f"vision.lenet-{n}" for n in (1, 2, 3)]
-    (parent / "vision.lenet-0000000000000000099").mkdir()
-    (parent / "vision.lenet-x").mkdir()
-    (parent / "vision.lenet-10").mkdir()
-    assert new_folder(parent, "vision.lenet").name == "vision.lenet-11"
-    assert new_folder(parent, "rl.dqn").name == "rl.dqn-1"
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path):

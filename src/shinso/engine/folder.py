@@ -139,19 +139,6 @@ class RunFolder:
         return self
 
 
-def new_folder(parent: Path, name: str) -> Path:
-    """Makes `parent/name-N` with the first N from 1 that is free; two processes never get the same."""
-    with explained(parent, 0):
-        make_folder(parent)
-        number = 1 + max((_number(path.name, name) for path in parent.iterdir()), default=0)
-        while True:
-            try:
-                (parent / f"{name}-{number}").mkdir()
-                return parent / f"{name}-{number}"
-            except FileExistsError:
-                number += 1
-
-
 def to_line(row: Mapping[str, Any]) -> str:
     """A row of named numbers as one line of JSON; nan and infinities, which JSON lacks, as strings."""
     try:
@@ -184,8 +171,3 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 
 _SPOKEN = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-
-
-def _number(found: str, name: str) -> int:
-    tail = found.removeprefix(f"{name}-")
-    return int(tail) if found != tail and tail.isascii() and tail.isdigit() and len(tail) < 12 else 0

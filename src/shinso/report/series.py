@@ -1,10 +1,8 @@
 """Curves from the rows of a run: one panel per figure, its training and validation values together."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 SPLITS = ("validation", "test")
@@ -29,18 +27,6 @@ class Panel:
     name: str
     curves: tuple[Curve, ...]
     log: bool
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a `records.jsonl`; a last line that was cut off is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        rows.append(row)
-    return rows
 
 
 def split_name(key: str) -> tuple[str, str]:

@@ -1,1 +1,0 @@
-"""Layers and losses that torch.nn lacks, one file each."""
