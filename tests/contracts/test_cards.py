@@ -52,7 +52,7 @@ def test_the_card_is_complete_in_both_languages(path):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_equations_are_numbered_in_the_docstring_and_used_in_the_code(path):
+def test_equations_are_numbered_in_the_docstring(path):
     card, doc = module(path).CARD, index.system(path).doc
     assert card.equations
     for number in range(1, len(card.equations) + 1):

@@ -1,7 +1,6 @@
 """DQN: its claims, its equations beside torch's, and CartPole over seeds."""
 
 import copy
-import time
 from dataclasses import replace
 from functools import partial
 
@@ -19,12 +18,6 @@ from shinso.worlds.finite import best_values, corridor, identity
 from shinso.worlds.gym import World
 
 DELTAS = (0.5, 1.0, 2.0, 3.0)
-
-
-@pytest.mark.parametrize("fact", dqn.CARD.facts, ids=lambda f: f.__name__)
-def test_fact_holds(fact):
-    check = fact()
-    assert check.holds, check
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -247,13 +240,6 @@ def test_pictures_are_drawn_for_every_kind_of_world():
         assert set(pictures) == names
         for image in pictures.values():
             assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 5
-
-
-def test_the_smoke_variant_takes_less_than_a_second():
-    started = time.process_time()
-    program = dqn.played(dqn.VARIANTS["smoke"])
-    assert time.process_time() - started < 1.0
-    assert program.total >= 40 and program.learner.updates > 100
 
 
 @pytest.mark.parametrize(("delta", "runs_away"), [(1.0, True), (1e6, False)])
