@@ -20,6 +20,7 @@ from shinso.engine.checkpoint import Loaded
 from shinso.engine.program import Evaluated, Networked, Pictured
 from shinso.engine.saving import resume, snapshot
 from shinso.engine.tree import flatten, unflatten
+from shinso.report.phrases import PHRASES
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -212,6 +213,7 @@ def test_pictures_are_bytes_of_colour(path):
     pictures = program.pictures()
     assert pictures
     for name, picture in pictures.items():
+        assert f"picture.{name}" in PHRASES, f"{name} has no caption in the report"
         assert name.replace("_", "").replace("-", "").isalnum() and name.isascii()
         assert isinstance(picture, np.ndarray) and picture.dtype == np.uint8, name
         assert picture.ndim == 3 and picture.shape[2] == 3 and min(picture.shape[:2]) >= 8, (name, picture.shape)
