@@ -35,7 +35,8 @@ def test_a_world_continues_where_it_was_saved(name, before):
     walk(world, before, np.random.default_rng(1))
     saved = json.loads(json.dumps(world.state(), default=lambda a: {"array": a.tolist(), "dtype": str(a.dtype)}),
                        object_hook=lambda d: np.array(d["array"], d["dtype"]) if "array" in d else d)
-    walk(other, 3, np.random.default_rng(2)) if other.reset() is None else None
+    other.reset()
+    walk(other, 3, np.random.default_rng(2))
     other.restore(saved)
     assert walk(world, 600, np.random.default_rng(3)) == walk(other, 600, np.random.default_rng(3))
 
