@@ -1,5 +1,6 @@
 """Where and how a program computes: device, precision, compilation, threads."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,3 +17,8 @@ class Place:
     """whether networks pass through torch.compile"""
     threads: int = 1
     """CPU threads inside one operation"""
+
+
+def cores() -> int:
+    """Processor cores that this process may use, which in a container can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

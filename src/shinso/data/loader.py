@@ -4,7 +4,6 @@ It holds no position of its own. The order and the place in it belong to `Batche
 however far the threads had read ahead when it ended.
 """
 
-import os
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,14 +14,14 @@ import torch
 from torch import Tensor
 
 from shinso.core.errors import UserError
+from shinso.core.place import cores
 from shinso.data.images import MOST_PIXELS, open_image
 from shinso.data.prepare import picture
 
 
 def threads() -> int:
     """Threads that decode images: the cores this process may use, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
+    return min(8, cores())
 
 
 def read_picture(path: Path, shape: tuple[int, ...], most_pixels: int = MOST_PIXELS) -> Tensor:

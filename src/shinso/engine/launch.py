@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from shinso.core.errors import UserError
-from shinso.core.place import Place
+from shinso.core.place import Place, cores
 from shinso.engine.program import Program
 
 TRIAL_SECONDS = 0.4
@@ -24,9 +24,9 @@ def resolve(device: str = "auto", precision: str = "auto", compile: str = "auto"
     """
     kind = _device(device)
     number = _precision(precision, kind)
-    cores = os.cpu_count() or 1
-    if threads is not None and not 1 <= threads <= 4 * cores:
-        raise UserError("--threads", f"{threads} is not between 1 and {4 * cores}", f"this machine has {cores} cores")
+    most = 4 * cores()
+    if threads is not None and not 1 <= threads <= most:
+        raise UserError("--threads", f"{threads} is not between 1 and {most}", f"there are {cores()} cores here")
     return Place(device=kind, precision=number, compile=compile == "on", threads=threads or 1)
 
 
@@ -45,15 +45,15 @@ def trial(program: Program) -> int:
     One thread stands unless all cores are at least WORTH_IT times faster: beside a busy neighbour two spinning threads
     run at half the speed of one, and small networks gain nothing from a second.
     """
-    cores = os.cpu_count() or 1
-    if cores == 1 or program.total < 3:
+    every = cores()
+    if every == 1 or program.total < 3:
         return 1
     before = copy.deepcopy(program.state())
     used = torch.get_num_threads()
     try:
         program.step(0)  # the first step loads libraries and compiles kernels
         speed = {}
-        for threads in (1, cores):
+        for threads in (1, every):
             torch.set_num_threads(threads)
             program.step(1)
             began, steps = time.perf_counter(), 0
@@ -64,7 +64,7 @@ def trial(program: Program) -> int:
     finally:
         torch.set_num_threads(used)
         program.restore(before)
-    return cores if speed[cores] > WORTH_IT * speed[1] else 1
+    return every if speed[every] > WORTH_IT * speed[1] else 1
 
 
 def _device(device: str) -> str:
@@ -87,7 +87,8 @@ def _device(device: str) -> str:
 
 def _precision(precision: str, device: str) -> Literal["fp32", "bf16"]:
     if precision == "auto":
-        return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
+        quick = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if quick else "fp32"
     if precision not in ("fp32", "bf16"):
         raise UserError("--precision", f"'{precision}' is not a choice", "use auto, fp32 or bf16")
     return "bf16" if precision == "bf16" else "fp32"
