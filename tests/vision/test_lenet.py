@@ -80,7 +80,7 @@ def test_conv_pool_is_convolution_relu_and_pooling():
     torch.testing.assert_close(layer(x), F.max_pool2d(F.relu(F.conv2d(x, layer.weight, layer.bias, padding=2)), 2))
 
 
-def test_two_epochs_on_digits_are_enough_to_see_it_learn(tmp_path):
+def test_six_passes_over_the_digits_are_enough_to_see_it_learn(tmp_path):
     program = lenet.build(replace(lenet.VARIANTS["default"], epochs=6, augment=False))
     for _ in run(program):
         pass
@@ -100,3 +100,11 @@ def test_mnist_is_read_at_99_percent(real_data):
     for _ in run(program):
         pass
     assert plain(program.evaluate("test"))["accuracy"] >= 0.99
+
+
+@pytest.mark.slow
+def test_the_network_of_1998_reads_mnist_at_98_and_a_half_percent(real_data):
+    program = lenet.build(replace(lenet.VARIANTS["original"], data="mnist"))
+    for _ in run(program):
+        pass
+    assert plain(program.evaluate("test"))["accuracy"] >= 0.985
