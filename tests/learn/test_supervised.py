@@ -39,7 +39,9 @@ def test_training_equals_the_plain_loop():
 
 def test_leaving_out_zero_grad_gives_another_result():
     program, other = mlp.build(SETUP), mlp.build(SETUP)
-    other.optimiser.zero_grad = lambda set_to_none=True: None
+    for recorded in (program, other):
+        recorded.task = replace(recorded.task, gradient=None)
+    other.optimiser.zero_grad = lambda: None
     for _, _ in zip(range(3), zip(run(program), run(other), strict=True), strict=False):
         pass
     assert not torch.allclose(program.model.layers[0].weight, other.model.layers[0].weight, atol=1e-4)

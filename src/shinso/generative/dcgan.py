@@ -41,6 +41,7 @@ from shinso.generative._frechet import Features, fit_features, frechet
 from shinso.generative._images import on_scale, sheet
 from shinso.learn.adversarial import Adversarial, Objective, Side
 from shinso.learn.supervised import Batch
+from shinso.optim.adam import Adam
 
 
 def minus_log_d(logits: Tensor) -> Tensor:
@@ -382,5 +383,5 @@ def _side(network: nn.Module, objective: Objective, setup: Setup, place: Place) 
     network.to(device=place.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if place.compile:
         network.compile()
-    optimiser = torch.optim.Adam(network.parameters(), lr=setup.lr, betas=(setup.beta1, 0.999))
+    optimiser = Adam(network.parameters(), lr=setup.lr, betas=(setup.beta1, 0.999), fused=True)
     return Side(network=network, optimiser=optimiser, objective=objective)

@@ -36,6 +36,7 @@ from shinso.data.examples import open_data, to_float
 from shinso.generative._images import on_scale
 from shinso.generative._walks import draw
 from shinso.learn.supervised import Batch, Plan, Supervised, Task
+from shinso.optim.adam import Adam
 
 
 @final
@@ -394,7 +395,7 @@ def build(setup: Setup, place: Place = Place()) -> Autoencoding:  # noqa: B008 -
     if place.compile:
         model.encoder.compile()
         model.decoder.compile()
-    optimiser = torch.optim.Adam(model.parameters(), lr=setup.lr)
+    optimiser = Adam(model.parameters(), lr=setup.lr, fused=True)
     plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed)
     task = Task(objective=objective(setup.beta), measure=measure)
     return Autoencoding(model, Supervised(model, optimiser, task, data, plan, place), setup.seed)

@@ -36,6 +36,8 @@ class Task:
     """named scalar terms; their sum is minimised"""
     measure: Callable[[nn.Module, Batch, Generator], Mapping[str, Tensor]]
     """named values per example (n,); a split's figure is their mean; one of them is `loss`"""
+    gradient: Callable[[nn.Module, Batch, Generator], Mapping[str, Tensor]] | None = None
+    """what `objective` gives, detached, its gradients left in `.grad`: for a system that knows them without a tape"""
     pictures: Callable[[nn.Module, Dataset], dict[str, np.ndarray]] | None = None
     """what the report shows: uint8 (height, width, 3) by name"""
     predict: Callable[[nn.Module, Description, Sequence[Path]], list[tuple[str, float]]] | None = None
@@ -84,6 +86,21 @@ class Supervised:
             for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
         self.last = batch = self.batches.next()
+        terms = self._gradient(batch)
+        loss, *others = terms.values()
+        for term in others:
+            loss = loss + term
+        if self.plan.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
+        # On the CPU a loss that is not finite is seen before it reaches the weights, so that the layer can be named.
+        if self.place.device != "cpu" or math.isfinite(loss.item()):
+            self.optimiser.step()
+        return {**terms, "loss": loss}
+
+    def _gradient(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The objective's terms, detached; their gradients are in place."""
+        if self.task.gradient is not None and self.place.precision == "fp32" and not self.place.compile:
+            return self.task.gradient(self.model, batch, self.noise)
         self.optimiser.zero_grad()
         with self.precision():
             terms = self.task.objective(self.forward, batch, self.noise)
@@ -91,14 +108,7 @@ class Supervised:
         for term in others:
             loss = loss + term
         loss.backward()
-        if self.plan.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
-        # On the CPU a loss that is not finite is seen before it reaches the weights, so that the layer can be named.
-        if self.place.device != "cpu" or math.isfinite(loss.item()):
-            self.optimiser.step()
-        record = {name: term.detach() for name, term in terms.items()}
-        record["loss"] = loss.detach()
-        return record
+        return {name: term.detach() for name, term in terms.items()}
 
     @torch.no_grad()
     def evaluate(self, split: str) -> Record:

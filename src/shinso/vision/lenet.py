@@ -35,6 +35,7 @@ from shinso.kernels.conv_pool import conv_relu_pool
 from shinso.learn.classify import CLASSIFY
 from shinso.learn.schedules import one_cycle
 from shinso.learn.supervised import Batch, Plan, Supervised
+from shinso.optim.adam import Adam
 from shinso.vision._cost import connections, products, trained
 
 # Which maps of S2 feed each map of C3: table I of the paper.
@@ -367,6 +368,9 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
     """The training program; images of any size from 12x12 for `modern` and `caffe`, 1x28x28 for `original`."""
     in_range(setup, ("epochs", "batch_size", "lr"))
     data = open_data(setup.data)
+    if len(data.about.shape) != 3 or min(data.about.shape[1:]) < 12:
+        raise UserError(f"data '{setup.data}'", "this network reads images of at least 12x12",
+                        "use digits, mnist or folder:PATH")
     task = CLASSIFY
     if setup.form == "original":
         if data.about.shape != (1, 28, 28) or len(data.about.classes) != 10:
@@ -381,7 +385,7 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
     change = Handwriting if data.about.form == "handwriting" else FlipCrop
     augment = change(seed=setup.seed) if setup.augment else None
     plan = Plan(epochs=epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=one_cycle, augment=augment)
-    optimiser = torch.optim.Adam(network.parameters(), lr=setup.lr, fused=True)
+    optimiser = Adam(network.parameters(), lr=setup.lr, fused=True)
     return Supervised(network, optimiser, task, data, plan, place)
 
 

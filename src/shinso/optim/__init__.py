@@ -1,0 +1,1 @@
+"""Update rules: torch's own, with less between the rule and the numbers."""
