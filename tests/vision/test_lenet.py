@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from oracles import agree
 from PIL import Image
 from torch.nn import functional as F
 
@@ -31,6 +32,26 @@ def test_a_map_of_c3_feels_only_the_maps_of_its_row():
         x[0, source] = 1
         moved = ((layer(x) - layer(torch.zeros_like(x)))[0, :, 0, 0] != 0).nonzero().flatten().tolist()
         assert moved == [k for k, row in enumerate(lenet.C3_TABLE) if source in row]
+
+
+def test_the_layers_of_1998_and_their_gradients_are_those_of_the_formulas():
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 6, 8, 8, generator=draw, dtype=torch.float64)
+    pool, codes = lenet.Subsample(6).double(), lenet.Codes().double()
+    table = lenet.TableConv(lenet.C3_TABLE, 6).double()
+    agree(pool, lambda x: 1.7159 * torch.tanh(x.unfold(2, 2, 2).unfold(3, 2, 2).sum((4, 5)) / 6), x, double=True)
+    weights = iter(table.weight.detach())
+    dense = torch.zeros(16, 6, 5, 5, dtype=torch.float64)
+    for k, row in enumerate(lenet.C3_TABLE):
+        for source in row:
+            dense[k, source] = next(weights)
+    agree(table, lambda x: F.conv2d(x, dense, table.bias.detach()), x)
+    drawings = codes.codes
+
+    def spread(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x @ drawings.T - x.square().sum(1, keepdim=True) - drawings.square().sum(1)
+
+    agree(codes, spread, torch.randn(3, 84, generator=draw, dtype=torch.float64), within=1e-11, double=True)
 
 
 def test_table_one_has_rows_of_three_four_and_six():
