@@ -250,6 +250,8 @@ def test_a_network_comes_back_without_its_data(path, tmp_path):
     again.restore(copy.deepcopy(program.state()))
     for name, network in program.networks().items():
         assert same_tree(again.networks()[name].state_dict(), network.state_dict()), name
+    assert again.evaluate("test") == {}, "there is nothing to measure"
+    assert all(picture.ndim == 3 for picture in again.pictures().values())
 
 
 @pytest.mark.parametrize("path", PATHS)

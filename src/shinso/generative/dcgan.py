@@ -127,8 +127,11 @@ class Game:
         Up to 1,000 pictures of the split beside as many fakes; `frechet_real` is the distance of the real ones, the
         figure that fakes could at best have. A copy of the discriminator judges batches of one kind by their own
         statistics, as in training: its running ones mix real and fake, and with them it would be another judge.
+        A split of fewer than two pictures has no spread and no figures.
         """
         real = self._real(getattr(self.data, split), 1000)
+        if len(real) < 2:
+            return {}
         rng = generator(self.setup.seed, f"evaluate/{split}")
         fake = self._forge(torch.randn(len(real), self.setup.latent, generator=rng))
         judge = copy.deepcopy(self.judge)

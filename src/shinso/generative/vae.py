@@ -135,13 +135,12 @@ class Autoencoding:
         self.model, self.training, self.seed = model, training, seed
         self.data, self.device = training.data, training.place.device
         self.total, self.rhythm, self.watched = training.total, training.rhythm, training.watched
-        self.step, self.state, self.restore = training.step, training.state, training.restore
-        self.blame = training.blame
+        self.step, self.state, self.restore, self.blame = training.step, training.state, training.restore, training.blame
 
     def evaluate(self, split: str) -> Record:
         """Negative ELBO with its two terms, nats per picture, and how many latent dimensions cost under 0.01 nats."""
-        collapsed = (self._cost_of_dimensions(split) < 0.01).sum()
-        return {**self.training.evaluate(split), "collapsed_dimensions": collapsed}
+        measured = self.training.evaluate(split)
+        return {**measured, "collapsed_dimensions": (self._cost_of_dimensions(split) < 0.01).sum()} if measured else {}
 
     def networks(self) -> dict[str, nn.Module]:
         return {"encoder": self.model.encoder, "decoder": self.model.decoder}
