@@ -133,9 +133,9 @@ class Autoencoding:
 
     def __init__(self, model: VAE, training: Supervised, seed: int):
         self.model, self.training, self.seed = model, training, seed
-        self.data, self.device = training.data, training.place.device
+        self.data, self.device, self.blame = training.data, training.place.device, training.blame
         self.total, self.rhythm, self.watched = training.total, training.rhythm, training.watched
-        self.step, self.state, self.restore, self.blame = training.step, training.state, training.restore, training.blame
+        self.step, self.state, self.restore = training.step, training.state, training.restore
 
     def evaluate(self, split: str) -> Record:
         """Negative ELBO with its two terms, nats per picture, and how many latent dimensions cost under 0.01 nats."""
