@@ -25,7 +25,8 @@ from shinso.engine.checkpoint import load, verify
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
 WARM = ("shinso.cli.run", "shinso.cli.training", "shinso.cli.ending", "shinso.report.page", "shinso.report.curves",
-        "torch.optim", "PIL.Image", "PIL.PngImagePlugin")  # fmt: skip
+        "shinso.report.story", "shinso.report.events", "shinso.kernels.conv_pool", "torch._dynamo", "numba",
+        "matplotlib.figure", "matplotlib.backends.backend_agg", "PIL.Image", "PIL.PngImagePlugin")  # fmt: skip
 
 
 def started(log: Path, words: Sequence[str]) -> int:
@@ -99,8 +100,8 @@ def sweep(root: Path, how: str, points: int, words: Sequence[str]) -> dict[str, 
     for point in range(points):
         path, log = root / f"run-{point}", root / f"log-{point}"
         child = started(log, [*words, "--out", str(path)])
-        for _ in range(1 + point % 3):  # every third run is ended three times
-            time.sleep(taken * (point + draw.random()) / points)
+        for cut in range(1 + point % 3):  # every third run is ended three times
+            time.sleep(taken * (point + draw.random()) / points if cut == 0 else taken * draw.random())
             os.kill(child, number)
             code = ended(child)
             result["cut"] += code != 0
@@ -132,7 +133,7 @@ def sweep(root: Path, how: str, points: int, words: Sequence[str]) -> dict[str, 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     os.fsync = lambda file: None  # a killed process does not lose what the system has, and the sweep is quicker
-    for name in WARM:
-        importlib.import_module(name)
     folder, how, points, *words = sys.argv[1:]
+    for name in (*WARM, f"shinso.{words[0]}"):
+        importlib.import_module(name)
     print(json.dumps(sweep(Path(folder), how, int(points), words), ensure_ascii=False))

@@ -98,3 +98,22 @@ def test_python_m_shinso_is_the_same_program():
 
     done = subprocess.run([sys.executable, "-m", "shinso", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("shinso ")
+
+
+def test_the_command_that_is_proposed_can_be_typed(real, tmp_path):
+    """Spaces and quotes in a folder's name; class names that no font has say nothing."""
+    import shlex
+
+    import numpy as np
+    from PIL import Image
+
+    for title in ("🐸", "犬"):
+        folder = tmp_path / "my friend's photos" / title
+        folder.mkdir(parents=True)
+        for i in range(8):
+            Image.fromarray(np.full((28, 28, 3), 10 * i, dtype=np.uint8)).save(folder / f"{i}.png")
+    said = real("data", "check", "folder:my friend's photos", "--json")
+    words = shlex.split(json.loads(said.out)["command"])
+    assert words == ["shinso", "run", "vision.lenet", "--data", "folder:my friend's photos"]
+    said = real(*words[1:], "--epochs", 1, "--threads", 1, "--out", "a")
+    assert said.code == 0 and "Glyph" not in said.err

@@ -146,7 +146,7 @@ def system(path: str, root: Path | None = None) -> System:
     known = list(systems(root))
     by_last = [name for name in known if name.rpartition(".")[2] == path]
     hint = f"did you mean '{by_last[0]}'?" if by_last else nearest(path, known) if known else "nothing is installed"
-    raise UserError(path, "there is no system of this path", hint)
+    raise UserError(path or "''", "there is no system of this path", hint)
 
 
 def load(path: str, root: Path | None = None) -> ModuleType:

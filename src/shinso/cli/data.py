@@ -1,6 +1,7 @@
 """`shinso data list` and `shinso data check SPEC`: which data sets there are, and what is in one."""
 
 import ast
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -78,7 +79,7 @@ def check(*, spec: str, json: bool) -> None:
         data = open_data(spec)
     splits = {split: counts(getattr(data, split), len(data.about.classes)) for split in ("train", "validation", "test")}
     told = [str(warning.message) for warning in caught] + _thin(data.about.classes, splits)
-    command = f"shinso run {trains_on(data.about.form)} --data {spec}"
+    command = shlex.join(["shinso", "run", trains_on(data.about.form), "--data", spec])
     result = {"data": spec, "name": data.about.name, "classes": list(data.about.classes), "form": data.about.form,
               "shape": list(data.about.shape), "splits": {name: sum(n) for name, n in splits.items()},
               "counts": splits, "warnings": told, "command": command}
@@ -116,4 +117,4 @@ def _print(result: dict[str, Any]) -> None:
         print("\n".join(definitions(rows, indent=4)))
     for text in result["warnings"]:
         print(say("data.warning", text=printable(text)), file=sys.stderr)
-    print(say("data.train_with", command=styled(result["command"], "cyan")))
+    print(say("data.train_with", command=styled(printable(result["command"]), "cyan")))

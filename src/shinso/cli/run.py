@@ -82,6 +82,8 @@ def start(typed: Mapping[str, Any], system: index.System | None) -> int:
     for field in system.fields:
         if field.name in fields:
             hints.check(field.annotation, fields[field.name], f"--{field.name.replace('_', '-')}")
+    if choices["out"] == "":
+        raise UserError("--out", "this is no folder name", "give the name of a new folder")
     known = [v.name for v in system.variants]
     variant = choices["variant"] or _first_variant(system)
     if variant not in known:

@@ -8,7 +8,7 @@ from typing import Any
 from shinso.catalogue import index
 from shinso.core.errors import UserError
 from shinso.core.place import Place
-from shinso.core.setup import from_json
+from shinso.core.setup import from_json, sensible
 
 
 def restored_setup(path: Path, values: Mapping[str, Any]) -> tuple[ModuleType, Any, Place]:
@@ -18,6 +18,6 @@ def restored_setup(path: Path, values: Mapping[str, Any]) -> tuple[ModuleType, A
     for name, kind in (("variant", str), ("setup", dict), ("place", dict)):
         if not isinstance(values[name], kind):
             raise UserError(where, f"'{name}' is not what a run writes there", "restore the file or start a new run")
-    setup = from_json(module.Setup, values["setup"], where)
+    setup = sensible(from_json(module.Setup, values["setup"], where))
     place = from_json(Place, values["place"], where)
     return module, setup, place

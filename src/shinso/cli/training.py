@@ -222,7 +222,16 @@ def _fresh(parent: Path, system: str) -> Path:
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    return RunFolder(path).read("summary.json") if (path / "summary.json").exists() else {}
+    """summary.json where there is one, each part that is used of the type that a run writes."""
+    if not (path / "summary.json").exists():
+        return {}
+    found = RunFolder(path).read("summary.json")
+    timing, metrics = found.get("timing", {}), found.get("metrics", {})
+    good = isinstance(timing, dict) and isinstance(metrics, dict)
+    good = good and all(type(value) in (int, float) for value in timing.values())
+    if not good or (found.get("finished") and not {"step", "total"} <= found.keys()):
+        raise UserError(path / "summary.json", "is not what a run writes there", "delete it and resume again")
+    return found
 
 
 def _print_last(path: Path, metrics: Mapping[str, float], choices: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 matplotlib is imported when the first figure is asked for, never before.
 """
 
+import warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +31,9 @@ def pixels(figure: "Figure") -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a class may be named by an emoji
+        canvas.draw()
     return np.array(canvas.buffer_rgba(), dtype=np.uint8)[:, :, :3].copy()
 
 

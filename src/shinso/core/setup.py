@@ -41,7 +41,7 @@ def replace_fields(setup: T, texts: Mapping[str, str], where: object) -> T:
         if name not in hints:
             raise UserError(where, f"there is no field '{name}'", nearest(name, hints))
     parsed = {name: parse(text, hints[name], f"--{name.replace('_', '-')}") for name, text in texts.items()}
-    return dataclasses.replace(setup, **parsed)  # pyright: ignore[reportArgumentType]
+    return sensible(dataclasses.replace(setup, **parsed))  # pyright: ignore[reportArgumentType]
 
 
 def parse(text: str, hint: Any, where: str) -> Any:
@@ -102,6 +102,15 @@ def in_range(setup: object, positive: Iterable[str], shares: Iterable[str] = ())
     for name in shares:
         if not 0 <= getattr(setup, name) <= 1:
             raise UserError(name, f"{getattr(setup, name)} is not between 0 and 1", "give a number from 0 to 1")
+
+
+def sensible(setup: T) -> T:
+    """`setup`, unless it has what no field of any system means: nan, infinities, negative numbers, over 63 bits."""
+    for name, value in vars(setup).items():
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, (int, float)) and not 0 <= number < 2**63:  # false for nan, too
+                raise UserError(name, f"{number} is not in range", "give a finite number that is not negative")
+    return setup
 
 
 def _listed(value: Any) -> Any:

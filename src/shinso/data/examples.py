@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Literal, Protocol, Self
@@ -17,6 +18,8 @@ from shinso.core.errors import UserError
 from shinso.core.setup import from_json, nearest, to_json
 
 Form = Literal["handwriting", "picture", "points"]
+LARGEST_INPUT = 1 << 26
+"""numbers in one input that a description may claim"""
 
 
 class Split(Protocol):
@@ -166,7 +169,8 @@ def load_description(path: Path) -> Description:
         raise UserError(path, f"the field '{missing[0]}' is missing", cure)
     about = from_json(Description, values, path)
     channels = about.shape[0] if about.shape else 0
-    if not len(about.mean) == len(about.std) == channels or min(about.std) <= 0 or min(about.shape) < 1:
+    if not len(about.mean) == len(about.std) == channels or not 1 <= prod(about.shape) <= LARGEST_INPUT \
+            or min(about.shape) < 1 or min(about.std) <= 0:
         raise UserError(path, "shape, mean and std do not fit together", cure)
     return about
 
