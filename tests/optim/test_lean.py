@@ -117,3 +117,26 @@ def test_constructing_stepping_and_saving_load_no_compiler():
         print('torch._dynamo' in sys.modules)
     """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(("ours", "options"), [(Adam, {"lr": 0.01}), (SGD, {"lr": 0.01, "momentum": 0.9})])
+def test_a_state_that_was_saved_in_another_memory_format_goes_on_exactly(ours, options):
+    """Files hold contiguous tensors; weights in channels_last lie otherwise in memory."""
+    def stepped(net, optimiser):
+        optimiser.zero_grad()
+        net(torch.linspace(-1, 1, 2 * 3 * 64).view(2, 3, 8, 8)).square().mean().backward()
+        optimiser.step()
+
+    torch.manual_seed(0)
+    whole = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    first = ours(whole.parameters(), **options, fused=True)
+    stepped(whole, first)
+    again = copy.deepcopy(whole)
+    second = ours(again.parameters(), **options, fused=True)
+    state = copy.deepcopy(first.state_dict())
+    for kept in state["state"].values():
+        kept.update({k: v.contiguous() for k, v in kept.items() if isinstance(v, torch.Tensor)})
+    second.load_state_dict(state)
+    stepped(whole, first)
+    stepped(again, second)
+    assert torch.equal(whole.weight, again.weight)

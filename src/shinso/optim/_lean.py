@@ -26,8 +26,13 @@ class AbstractLean(torch.optim.Optimizer):
             return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes a state in any memory format: the fused calls read memory in the weight's own order, unasked."""
         with _left_alone("load_state_dict"):
             super().load_state_dict(state_dict)
+        for weight, kept in self.state.items():
+            for name, value in kept.items():
+                if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
+                    kept[name] = torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients; with set_to_none=False fills them with zeros instead."""
