@@ -47,3 +47,16 @@ def test_a_trial_leaves_program_streams_and_threads_as_they_were(monkeypatch):
     expected = records(tried)
     rng.restore(streams)
     assert records(untouched) == expected
+
+
+def test_numpys_linear_algebra_has_as_many_threads_as_torch():
+    from threadpoolctl import threadpool_info
+
+    before = torch.get_num_threads()
+    try:
+        for count in (2, 1):
+            launch.use_threads(count)
+            pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+            assert torch.get_num_threads() == count and pools and set(pools) == {count}
+    finally:
+        launch.use_threads(before)

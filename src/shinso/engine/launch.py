@@ -32,11 +32,19 @@ def resolve(device: str = "auto", precision: str = "auto", compile: str = "auto"
 
 def prepare(place: Place) -> None:
     """Applies a Place to the process: threads and deterministic algorithms."""
-    torch.set_num_threads(place.threads)
+    use_threads(place.threads)
     if place.device.startswith("cuda"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def use_threads(count: int) -> None:
+    """So many threads inside one operation of torch, and of NumPy's linear algebra, which keeps a pool of its own."""
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(count)
+    threadpool_limits(count, user_api="blas")
 
 
 def trial(program: Program) -> int:
@@ -54,7 +62,7 @@ def trial(program: Program) -> int:
         program.step(0)  # the first step loads libraries and compiles kernels
         speed = {}
         for threads in (1, every):
-            torch.set_num_threads(threads)
+            use_threads(threads)
             program.step(1)
             began, steps = time.perf_counter(), 0
             while (elapsed := time.perf_counter() - began) < TRIAL_SECONDS and steps + 2 < program.total:
@@ -62,7 +70,7 @@ def trial(program: Program) -> int:
                 steps += 1
             speed[threads] = steps / max(elapsed, 1e-9)
     finally:
-        torch.set_num_threads(used)
+        use_threads(used)
         program.restore(before)
     return every if speed[every] > WORTH_IT * speed[1] else 1
 
