@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shinso.core.errors import UserError
+from shinso.optim.adam import Adam
 from shinso.rl._by_hand import flattened, is_perceptron, layers, values
 
 
@@ -66,7 +67,7 @@ def descent(net: nn.Module, kind: str, lr: float) -> torch.optim.Optimizer:
     """Adam, or RMSprop as Mnih et al. 2015 used it; the network's parameters become views of one."""
     flat = flattened(net)
     if kind == "adam":
-        return torch.optim.Adam([flat], lr, fused=True)
+        return Adam([flat], lr, fused=True)
     return torch.optim.RMSprop([flat], lr, alpha=0.95, eps=0.01, centered=True)
 
 
