@@ -34,7 +34,8 @@ class AbstractLean(torch.optim.Optimizer):
                 if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
                     kept[name] = torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
+    def zero_grad(  # pyright: ignore[reportIncompatibleMethodOverride] - a flag by position says nothing
+            self, *, set_to_none: bool = True) -> None:
         """Forgets the gradients; with set_to_none=False fills them with zeros instead."""
         for group in self.param_groups:
             for weight in group["params"]:

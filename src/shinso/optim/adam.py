@@ -17,10 +17,10 @@ _torch = cast(Any, torch)  # the fused calls have no public name, but have been 
 
 
 @final
-class Adam(AbstractLean, torch.optim.Adam):
+class Adam(AbstractLean, torch.optim.Adam):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*, ...)
     """Drop-in for torch.optim.Adam(..., fused=True)."""
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore - torch's has overloads
         """One update (1). With a closure, amsgrad, or where `moving` says no, torch's own step does it."""
         weights = moving(self.param_groups) if closure is None else None
         if weights is None or any(g["amsgrad"] or g["capturable"] or isinstance(g["betas"][0], torch.Tensor)

@@ -15,10 +15,10 @@ from shinso.optim._lean import AbstractLean, inherited_step, moving
 
 
 @final
-class SGD(AbstractLean, torch.optim.SGD):
+class SGD(AbstractLean, torch.optim.SGD):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*, ...)
     """Drop-in for torch.optim.SGD(..., fused=True)."""
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore - torch's has overloads
         """One update (1). With a closure, or where `moving` says no, torch's own step does it."""
         weights = moving(self.param_groups) if closure is None else None
         begun = [{"momentum_buffer" in self.state.get(w, {}) for w in group} for group in weights or []]
