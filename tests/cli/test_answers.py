@@ -117,3 +117,12 @@ def test_the_command_that_is_proposed_can_be_typed(real, tmp_path):
     assert words == ["shinso", "run", "vision.lenet", "--data", "folder:my friend's photos"]
     said = real(*words[1:], "--epochs", 1, "--threads", 1, "--out", "a")
     assert said.code == 0 and "Glyph" not in said.err
+
+
+def test_help_fits_a_narrow_terminal(shell, monkeypatch):
+    from shinso.cli.layout import width
+
+    monkeypatch.setenv("SHINSO_LANG", "ja")
+    monkeypatch.setenv("COLUMNS", "60")
+    for verb in ("export", "check", "predict"):
+        assert all(width(line) <= 60 for line in shell(verb, "--help").out.splitlines()), verb

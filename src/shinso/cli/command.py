@@ -2,7 +2,7 @@
 
 import click
 
-from shinso.cli.layout import definitions, styled, wrap
+from shinso.cli.layout import definitions, styled, terminal_width, wrap
 from shinso.cli.phrases import PHRASES, say
 from shinso.core.errors import UserError
 from shinso.core.setup import nearest
@@ -33,7 +33,7 @@ def usage(command: click.Command, ctx: click.Context) -> list[str]:
     verb = key(ctx)
     arguments = PHRASES[f"{verb}.arguments"][0]
     return [f"{styled(say('heading.usage'), 'bold')} {ctx.command_path} {arguments}".rstrip(), "",
-            *wrap(say(f"{verb}.help"), 90)]
+            *wrap(say(f"{verb}.help"), min(90, terminal_width()))]
 
 
 def examples(ctx: click.Context) -> list[str]:
