@@ -1,11 +1,11 @@
 """Photographs, scans and drawings brought into MNIST's form: a classifier trained on MNIST still reads them."""
 
-import io
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from writing import photograph
 
 from shinso.core.errors import UserError
 from shinso.data.examples import Description, open_data
@@ -15,54 +15,6 @@ from shinso.data.prepare import handwriting, prepare
 
 ABOUT = Description(name="d", classes=tuple("0123456789"), shape=(1, 28, 28), mean=(0.13,), std=(0.31,),
                     form="handwriting")
-
-
-def photograph(digit: np.ndarray, rng: np.random.Generator) -> bytes:
-    """A digit uint8 (28, 28) as a photograph: place, size, turn, colours, light, shadow, ruled lines, grain, format."""
-    height, width = (int(v) for v in rng.integers(180, 900, 2))
-    size = int(min(height, width) * rng.uniform(0.25, 0.8))
-    large = Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC)
-    ink = np.zeros((height, width, 1), np.float32)
-    y, x = int(rng.integers(0, height - size + 1)), int(rng.integers(0, width - size + 1))
-    turned = large.rotate(rng.uniform(-10, 10), Image.Resampling.BICUBIC)
-    ink[y : y + size, x : x + size, 0] = np.asarray(turned, np.float32) / 255
-    dark = rng.random() < 0.7
-    paper = rng.uniform(170, 250, 3) if dark else rng.uniform(10, 70, 3)
-    pen = rng.uniform(0, 90, 3) if dark else rng.uniform(180, 255, 3)
-    down, across = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    light = 1 + rng.uniform(-0.3, 0.3) * (across - 0.5) + rng.uniform(-0.3, 0.3) * (down - 0.5)
-    if rng.random() < 0.3:
-        x0, y0 = rng.uniform(0.2, 0.8, 2)
-        edge = (across - x0) * rng.uniform(-1, 1) + (down - y0) * rng.uniform(-1, 1)
-        light = light * (1 - 0.3 / (1 + np.exp(-edge * rng.uniform(20, 120))))
-    page = np.broadcast_to(paper, (height, width, 3)).copy()
-    if dark and rng.random() < 0.3:
-        step = int(rng.integers(30, 70))
-        page[::step] *= 1 - 0.25 * np.array([1, 0.6, 0.2])
-    shown = (page * (1 - ink) + pen * ink) * light[..., None]
-    shown = (shown + rng.normal(0, rng.uniform(0, 8), (height, width, 1))).clip(0, 255).astype(np.uint8)
-    return stored(Image.fromarray(shown), ink, pen, rng)
-
-
-def stored(image: Image.Image, ink: np.ndarray, pen: np.ndarray, rng: np.random.Generator) -> bytes:
-    """As PNG with or without transparency, or as JPEG, turned and said so in EXIF or grey."""
-    out, kind = io.BytesIO(), rng.integers(0, 5)
-    if kind == 0:
-        image.save(out, "PNG")
-    elif kind == 1:
-        image.convert("RGBA").save(out, "PNG")
-    elif kind == 2:
-        drawn = np.dstack([np.broadcast_to(pen.astype(np.uint8), (*ink.shape[:2], 3)), (ink * 255).astype(np.uint8)])
-        Image.fromarray(drawn).save(out, "PNG")
-    elif kind == 3:
-        orientation = int(rng.choice([3, 6, 8]))
-        back = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        image.transpose(back).save(out, "JPEG", quality=int(rng.integers(40, 95)), exif=exif)
-    else:
-        image.convert("L").save(out, "JPEG", quality=int(rng.integers(40, 95)))
-    return out.getvalue()
 
 
 def nearest(prepared: np.ndarray, known: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """The gradient without a tape equals automatic differentiation, whatever stood in .grad before."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from shinso.kernels.mlp import mlp_gradient, mlp_gradient_plain
 
 def stack(sizes, dtype=torch.float32):
     torch.manual_seed(0)
-    layers = [nn.Linear(n, m, dtype=dtype) for n, m in zip(sizes, sizes[1:], strict=False)]
+    layers = [nn.Linear(n, m, dtype=dtype) for n, m in pairwise(sizes)]
     return [layer.weight for layer in layers], [layer.bias for layer in layers]
 
 
