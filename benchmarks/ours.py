@@ -35,14 +35,16 @@ def ready(options):
     return Place(precision=options.get("precision", "fp32"))
 
 
-def same_start(network, name):
-    """The first weights of the plain program, so that what is learned can be compared."""
+def same_start(program, name):
+    """The plain program's first weights and first epoch's order, so that what is learned can be compared."""
     from benchmarks.peers.plain import NETWORKS
 
     torch.manual_seed(0)
     with torch.no_grad():
-        for ours, theirs in zip(network.parameters(), NETWORKS[name]().parameters(), strict=True):
+        for ours, theirs in zip(program.model.parameters(), NETWORKS[name]().parameters(), strict=True):
             ours.copy_(theirs)
+    program.batches.order = torch.randperm(len(program.data.train))
+    return contestant(program)
 
 
 def mlp(data, options):
@@ -51,8 +53,7 @@ def mlp(data, options):
     place = ready(options)
     program = build(Setup(data="mnist", hidden=(100,), batch_size=options["batch"], lr=options["lr"],
                           optimiser=options["optimiser"], epochs=AGES, schedule="constant"), place)
-    same_start(program.model, "mlp")
-    return contestant(program)
+    return same_start(program, "mlp")
 
 
 def lenet(data, options):
@@ -62,8 +63,7 @@ def lenet(data, options):
     setup = replace(VARIANTS["mnist"], batch_size=options["batch"], lr=options["lr"], epochs=AGES, augment=False)
     program = build(setup, place)
     program.plan = replace(program.plan, schedule=None)  # the plain program has a constant rate
-    same_start(program.model, "lenet")
-    return contestant(program)
+    return same_start(program, "lenet")
 
 
 def cnn(data, options):
@@ -79,9 +79,8 @@ def cnn(data, options):
     place = ready(options)
     network = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), ConvPool(32, 64, 3), nn.Flatten(),
                             nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
-    same_start(network, "cnn")
     if place.precision == "bf16":
         network = network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=options["lr"], fused=True)
     plan = Plan(epochs=AGES, batch_size=options["batch"], seed=0)
-    return contestant(Supervised(network, optimiser, CLASSIFY, open_data("mnist"), plan, place))
+    return same_start(Supervised(network, optimiser, CLASSIFY, open_data("mnist"), plan, place), "cnn")
