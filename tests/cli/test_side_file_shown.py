@@ -10,6 +10,7 @@ ENGLISH, JAPANESE = "784-100-10 has 79,510 parameters.", "784-100-10 のネッ�
 def test_cards_checks_and_helps_speak_the_users_language(real, monkeypatch):
     commands = {"facts": (("show", "basics.mlp"), ("check", "basics.mlp")),
                 "fields": (("show", "basics.mlp"), ("run", "basics.mlp", "--help"))}
+    monkeypatch.setenv("COLUMNS", "200")  # no sentence is broken over two lines
     system = index.system("basics.mlp")
     words = {"facts": (ENGLISH, JAPANESE), "fields": ("learning rate [", "学習率 [")}
     assert words["facts"][1] in system.japanese["facts"].values()
