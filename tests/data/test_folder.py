@@ -12,7 +12,7 @@ from shinso.data.batches import Batches
 from shinso.data.examples import open_data
 from shinso.data.folder import open_folder
 from shinso.data.loader import Files
-from shinso.data.survey import describe_data
+from shinso.data.survey import class_counts, concerns
 
 
 def fill(folder, count, *, colour=(200, 30, 30), mode="RGB", size=(50, 40), first=0):
@@ -159,9 +159,9 @@ def test_class_names_in_two_unicode_forms_are_one_class(tmp_path):
 
 
 def test_the_survey_counts_and_warns(pets):
-    found = describe_data(f"folder:{pets}")
-    assert found["examples"] == {"train": 24, "validation": 3, "test": 3}
-    assert sum(found["classes"]["犬"].values()) == 12
-    assert found["bytes"] == 30 * 3 * 40 * 40
-    assert any("fewer than 10" in line for line in found["warnings"])
-    assert describe_data("digits")["warnings"] == []
+    data = open_data(f"folder:{pets}")
+    counts = class_counts(data)
+    assert {name: sum(numbers) for name, numbers in counts.items()} == {"train": 24, "validation": 3, "test": 3}
+    assert sum(numbers[data.about.classes.index("犬")] for numbers in counts.values()) == 12
+    assert any("fewer than 10" in line for line in concerns(data))
+    assert concerns(open_data("digits")) == []

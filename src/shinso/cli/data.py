@@ -73,12 +73,13 @@ def check(*, spec: str, json: bool) -> None:
     if name not in known():
         raise UserError(f"data '{spec}'", "there is no data set of this name", nearest(name, known()))
     from shinso.data.examples import open_data
+    from shinso.data.survey import class_counts, concerns
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         data = open_data(spec)
-    splits = {split: counts(getattr(data, split), len(data.about.classes)) for split in ("train", "validation", "test")}
-    told = [str(warning.message) for warning in caught] + _thin(data.about.classes, splits)
+    splits = class_counts(data)
+    told = [str(warning.message) for warning in caught] + concerns(data)
     command = shlex.join(["shinso", "run", trains_on(data.about.form), "--data", spec])
     result = {"data": spec, "name": data.about.name, "classes": list(data.about.classes), "form": data.about.form,
               "shape": list(data.about.shape), "splits": {name: sum(n) for name, n in splits.items()},
@@ -89,20 +90,9 @@ def check(*, spec: str, json: bool) -> None:
     _print(result)
 
 
-def counts(split: Any, classes: int) -> list[int]:
-    """Examples of each class in a split."""
-    return [int((split.targets == k).sum()) for k in range(classes)]
-
-
 def trains_on(form: str) -> str:
     """The first system that reads inputs of this form."""
     return {"points": "basics.mlp"}.get(form, "vision.lenet")
-
-
-def _thin(classes: tuple[str, ...], splits: dict[str, list[int]]) -> list[str]:
-    """Splits in which a class does not occur."""
-    return [f"no example of '{classes[k]}' in {split}" for split, found in splits.items()
-            for k, count in enumerate(found) if count == 0]
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -1,48 +1,29 @@
-"""What a data set holds, as plain values: for people who check their data before they train on it."""
+"""What a data set holds and what may spoil training on it: for people who check their data first."""
 
-from typing import Any
-
-from shinso.data.examples import Dataset, Examples, Split, open_data
+from shinso.data.examples import Dataset
 
 FEW, SKEWED = 10, 10
 
 
-def describe_data(spec: str) -> dict[str, Any]:
-    """JSON values: name, form, shape, classes, mean and std, bytes in memory, counts by split and class, warnings."""
-    data = open_data(spec)
-    about = data.about
+def class_counts(data: Dataset) -> dict[str, list[int]]:
+    """Examples of each class, in the order of the classes, for train, validation and test."""
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    counts = {name: _counts(split, len(about.classes)) for name, split in splits.items()}
-    return {
-        "name": about.name,
-        "form": about.form,
-        "shape": list(about.shape),
-        "mean": list(about.mean),
-        "std": list(about.std),
-        "bytes": sum(_bytes(split) for split in splits.values()),
-        "resident": all(isinstance(split, Examples) for split in splits.values()),
-        "examples": {name: len(split) for name, split in splits.items()},
-        "classes": {title: {name: counts[name][i] for name in splits} for i, title in enumerate(about.classes)},
-        "warnings": _warnings(data, counts["train"]),
-    }
+    classes = len(data.about.classes)
+    return {name: split.targets.bincount(minlength=classes).tolist() for name, split in splits.items()}
 
 
-def _counts(split: Split, classes: int) -> list[int]:
-    return split.targets.bincount(minlength=classes).tolist()
-
-
-def _bytes(split: Split) -> int:
-    return split.inputs.nbytes if isinstance(split, Examples) else 0
-
-
-def _warnings(data: Dataset, counts: list[int]) -> list[str]:
-    """Sentences about what may spoil training."""
-    found = [f"the {name} part is empty" for name in ("train", "validation", "test") if not len(getattr(data, name))]
-    few = [title for title, count in zip(data.about.classes, counts, strict=True) if count < FEW]
-    if few and len(data.train):
+def concerns(data: Dataset) -> list[str]:
+    """Sentences about empty parts, missing or rare classes, a skewed training part, and inputs that are all alike."""
+    counts, classes = class_counts(data), data.about.classes
+    found = [f"the {name} part is empty" for name, numbers in counts.items() if not sum(numbers)]
+    found += [f"no example of '{title}' in {name}" for name, numbers in counts.items() if sum(numbers)
+              for title, count in zip(classes, numbers, strict=True) if count == 0]
+    train = counts["train"]
+    few = [title for title, count in zip(classes, train, strict=True) if count < FEW]
+    if few and sum(train):
         found.append(f"fewer than {FEW} training examples in {', '.join(few[:5])}{' ...' if len(few) > 5 else ''}")
-    if min(counts) and max(counts) > SKEWED * min(counts):
-        found.append(f"the largest class has {max(counts) / min(counts):.0f} times the examples of the smallest")
+    if min(train) and max(train) > SKEWED * min(train):
+        found.append(f"the largest class has {max(train) / min(train):.0f} times the examples of the smallest")
     if max(data.about.std) < 0.02:
         found.append("the inputs hardly differ from each other")
     return found
