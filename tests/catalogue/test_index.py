@@ -10,6 +10,7 @@ from shinso.catalogue.hints import check, hint
 from shinso.core.errors import UserError
 
 SYSTEMS = index.systems()
+CARDS = index.cards()
 
 
 @pytest.mark.parametrize("path", SYSTEMS)
@@ -45,14 +46,14 @@ def test_every_system_has_a_test_and_both_languages(path):
 
 def test_the_curriculum_page_is_up_to_date():
     """If this fails: python -m shinso.catalogue.curriculum"""
-    assert curriculum.PAGE.read_text(encoding="utf-8") == curriculum.page(SYSTEMS, curriculum.ELSEWHERE)
+    assert curriculum.PAGE.read_text(encoding="utf-8") == curriculum.page(CARDS, curriculum.ELSEWHERE)
 
 
 @pytest.mark.parametrize(("topic", "target"), curriculum.ELSEWHERE.items())
 def test_topics_without_a_card_lead_to_a_test(topic, target):
     file, _, name = target.partition("::")
     assert f"def {name}(" in (curriculum.REPOSITORY / file).read_text(encoding="utf-8")
-    assert topic not in index.topics(SYSTEMS.values())
+    assert topic not in index.topics(CARDS.values())
 
 
 def write(root: Path, path: str, text: str) -> None:
@@ -71,6 +72,8 @@ def test_files_without_a_card_or_a_build_are_no_systems(tmp_path):
     write(tmp_path, "vision/__init__.py", "\n" + MINIMAL.format(topics="()"))
     write(tmp_path, "top.py", "\n" + MINIMAL.format(topics="()"))
     assert list(index.systems(tmp_path)) == ["vision.one"]
+    assert list(index.cards(tmp_path)) == ["vision.one", "vision.part"]
+    assert index.card("vision.part", tmp_path).card == {"name": "n"}
     assert index.system("vision.one", tmp_path).card == {"name": "n", "topics": ("a",)}
     for path in ("vision._kitchen", "vision.part", "..vision.one", "vision/one", "", "vision"):
         with pytest.raises(UserError):

@@ -12,7 +12,7 @@ from shinso.cli.main import VERBS, Verbs
 from shinso.cli.phrases import PHRASES
 
 FROZEN = {
-    "list": ["--json"],
+    "list": ["--kind", "--json"],
     "show": ["PATH", "--json"],
     "run": ["PATH", "--variant", "--out", "--resume", "--checkpoint-every", "--keep", "--device", "--precision",
             "--compile", "--threads", "--json"],
@@ -95,6 +95,7 @@ def test_a_slip_is_one_line_with_its_cure(shell, words, wanted):
 USAGE = [
     (["--help"], 0), (["--version"], 0), (["list"], 0), (["list", "--json"], 0), (["show", "vision.lenet"], 0),
     (["run", "vision.lenet", "--help"], 0), (["data", "list"], 0), (["lst"], 2),
+    (["list", "--kind", "vision"], 0), (["list", "--kind", "visoin"], 2),
     (["run", "vision.lenet", "--epoch", "1"], 2),
     (["run", "vision.lenet", "--epochs", "x"], 2), (["run", "vision.lent"], 2), (["data", "check", "digit"], 2),
     (["run", "vision.lenet", "--variant", "nosuch"], 2), (["export", "x", "--to", "y"], 2), (["predict"], 2),

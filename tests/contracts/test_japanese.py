@@ -5,7 +5,7 @@ import typing
 from collections import Counter
 
 import pytest
-from traces import PATHS
+from traces import CARDS
 
 from shinso.catalogue import hints, index, japanese
 
@@ -17,7 +17,7 @@ NAME = re.compile(r"\b[A-Z]{2,}\b|\bfloat\d+\b|\w+:[A-Z]+")
 
 def pairs(path: str) -> list[tuple[str, str, str]]:
     """Every English text that has a Japanese one, with its name: claims, sources, helps."""
-    one = index.system(path)
+    one = index.card(path)
     told = {"facts": {fact.name: fact.claim for fact in one.facts},
             "sources": {fact.name: fact.source for fact in one.facts},
             "fields": {field.name: field.help for field in one.fields}}
@@ -32,21 +32,21 @@ def differences(english: str, said: str) -> list[str]:
     return [*(numbers - others), *(others - numbers), *sorted(names)]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", CARDS)
 def test_every_system_has_its_side_file(path):
-    assert japanese.side_file(index.system(path).file).is_file()
+    assert japanese.side_file(index.card(path).file).is_file()
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", CARDS)
 def test_it_has_every_fact_and_field_and_no_others_in_their_order(path):
-    one = index.system(path)
+    one = index.card(path)
     assert list(one.japanese["facts"]) == [fact.name for fact in one.facts]
     assert list(one.japanese["fields"]) == [field.name for field in one.fields]
     facts = [fact.name for fact in one.facts]
     assert list(one.japanese["sources"]) == [name for name in facts if name in one.japanese["sources"]]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", CARDS)
 def test_it_is_japanese_and_claims_are_sentences(path):
     for name, english, said in pairs(path):
         assert JAPANESE.search(said) and not JAPANESE.search(english), name
@@ -54,15 +54,15 @@ def test_it_is_japanese_and_claims_are_sentences(path):
         assert said.endswith("。") == name.startswith("[facts]"), f"{name}: claims are sentences, the others are not"
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", CARDS)
 def test_numbers_and_names_are_those_of_the_english(path):
     for name, english, said in pairs(path):
         assert not differences(english, said), f"{path} {name}: {english} / {said}"
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", CARDS)
 def test_choices_that_the_english_names_are_named(path):
-    one = index.system(path)
+    one = index.card(path)
     for field in one.fields:
         choices = {c for c in typing.get_args(hints.hint(field.annotation)) if isinstance(c, str)} - {"and", "or"}
         for choice in (c for c in choices if re.search(rf"\b{c}\b", field.help)):
@@ -70,7 +70,7 @@ def test_choices_that_the_english_names_are_named(path):
 
 
 def test_no_side_file_stands_alone():
-    expected = {japanese.side_file(index.system(path).file) for path in PATHS}
+    expected = {japanese.side_file(index.card(path).file) for path in CARDS}
     assert set(index.ROOT.rglob("*.ja.toml")) == expected
 
 

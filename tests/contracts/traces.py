@@ -12,6 +12,7 @@ from shinso.catalogue import index
 from shinso.engine.program import Program
 from shinso.engine.saving import snapshot
 
+CARDS = sorted(index.cards())
 PATHS = sorted(index.systems())
 LONGEST = 40
 """steps of a course that contracts look at"""

@@ -17,7 +17,7 @@ ELSEWHERE: dict[str, str] = {
 
 
 def page(found: dict[str, index.System], elsewhere: dict[str, str]) -> str:
-    """The document: which system or test makes a topic work, then what each system checks."""
+    """The document: which system, part or test makes a topic work, then what each of them checks."""
     claimed = index.topics(found.values())
     rows = {topic: _row(topic, system) for topic, system in claimed.items()}
     rows |= {topic: f"| {topic} | | [test](../{target.partition('::')[0]}) |" for topic, target in elsewhere.items()}
@@ -30,8 +30,8 @@ def page(found: dict[str, index.System], elsewhere: dict[str, str]) -> str:
         "`python -m shinso.catalogue.curriculum`; a topic stands here when a fact or a test runs it.", "",
     ]  # fmt: skip
     for subject, table in subjects.items():
-        lines += [f"## {subject}", "", "| topic | system | test |", "|---|---|---|", *table, ""]
-    lines += ["## What the systems check", ""]
+        lines += [f"## {subject}", "", "| topic | where | test |", "|---|---|---|", *table, ""]
+    lines += ["## What they check", ""]
     for system in found.values():
         if system.facts:
             lines += [f"### {system.path}: {system.card['name']} / {system.card['name_ja']}", ""]
@@ -54,7 +54,7 @@ def _row(topic: str, system: index.System) -> str:
 def main() -> None:
     """Writes the page."""
     PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page(index.systems(), ELSEWHERE), encoding="utf-8")
+    PAGE.write_text(page(index.cards(), ELSEWHERE), encoding="utf-8")
 
 
 if __name__ == "__main__":

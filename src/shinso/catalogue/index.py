@@ -1,7 +1,7 @@
-"""Finds systems and reads what they say about themselves, as text: nothing is imported until a system is run.
+"""Finds systems and parts and reads what they say about themselves, as text: nothing is imported until one is run.
 
-A system is a file of a subject's folder with a literal `CARD = Card(...)` and a function or name `build`. Its path is
-its name: `vision/lenet.py` is `vision.lenet`.
+A file of a subject's folder with a literal `CARD = Card(...)` is a part; with a function or name `build` it is a system
+that runs. The path is the name: `vision/lenet.py` is `vision.lenet`.
 """
 
 import ast
@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,11 +55,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class System:
-    """Where a system stands, and its file as a syntax tree; everything else is read from it when asked for."""
+    """Where a system or part stands, and its file as a syntax tree; all else is read from it when asked for."""
 
     path: str
     file: Path
     tree: ast.Module
+    runs: bool
+    """whether it builds a program; a part does not"""
 
     @property
     def doc(self) -> str:
@@ -80,7 +83,7 @@ class System:
         """The fields of Setup in their order, each with the string literal that follows it."""
         body = next((n.body for n in self.tree.body if isinstance(n, ast.ClassDef) and n.name == "Setup"), [])
         found = []
-        for node, following in zip(body, [*body[1:], None], strict=True):
+        for node, following in zip_longest(body, body[1:]):
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 default = ast.unparse(node.value) if node.value else ""
                 found.append(Field(node.target.id, ast.unparse(node.annotation), default, _string(following)))
@@ -120,38 +123,51 @@ class System:
         return [replace(f, help=self.japanese["fields"].get(f.name, f.help)) for f in self.fields]
 
 
-def systems(root: Path | None = None) -> dict[str, System]:
-    """Every system below `root` (the package itself), by path, sorted."""
+def cards(root: Path | None = None) -> dict[str, System]:
+    """Every system and part below `root` (the package itself), by path, sorted."""
     root = root or ROOT
     found = {}
     for file in sorted(root.rglob("[!_]*.py")):
         parts = file.relative_to(root).with_suffix("").parts
         if len(parts) < 2 or any(part.startswith(("_", ".")) for part in parts):
             continue
-        source = file.read_text(encoding="utf-8")
-        if "\nCARD = Card(" in source and ("\ndef build(" in source or "\nbuild = " in source):
-            found[".".join(parts)] = System(".".join(parts), file, ast.parse(source, str(file)))
+        one = _read(".".join(parts), file)
+        if one is not None:
+            found[one.path] = one
     return found
 
 
-def system(path: str, root: Path | None = None) -> System:
-    """The system of this path; only its own file is parsed. An unknown path is refused with the nearest name."""
+def systems(root: Path | None = None) -> dict[str, System]:
+    """Those of them that run."""
+    return {path: one for path, one in cards(root).items() if one.runs}
+
+
+def card(path: str, root: Path | None = None) -> System:
+    """The system or part of this path; only its own file is parsed. An unknown path is refused with the nearest name."""
     root = root or ROOT
     parts = path.split(".")
     file = root.joinpath(*parts).with_suffix(".py") if all(p.isidentifier() for p in parts) else root
-    if file.is_file() and len(parts) > 1 and not parts[-1].startswith("_"):
-        source = file.read_text(encoding="utf-8")
-        if "\nCARD = Card(" in source and ("\ndef build(" in source or "\nbuild = " in source):
-            return System(path, file, ast.parse(source, str(file)))
-    known = list(systems(root))
+    if file.is_file() and len(parts) > 1 and not any(part.startswith("_") for part in parts):
+        one = _read(path, file)
+        if one is not None:
+            return one
+    known = list(cards(root))
     by_last = [name for name in known if name.rpartition(".")[2] == path]
     hint = f"did you mean '{by_last[0]}'?" if by_last else nearest(path, known) if known else "nothing is installed"
     raise UserError(path or "''", "there is no system of this path", hint)
 
 
+def system(path: str, root: Path | None = None) -> System:
+    """The system of this path; a part is refused, because it has nothing to run."""
+    one = card(path, root)
+    if not one.runs:
+        raise UserError(path, "this is a part, it has no program to run", f"type: shinso check {path}")
+    return one
+
+
 def load(path: str, root: Path | None = None) -> ModuleType:
-    """The system's module, imported; an extra that it needs and that is not installed is one sentence."""
-    found = system(path, root)
+    """The module of a system or part, imported; an extra that it needs and that is not installed is one sentence."""
+    found = card(path, root)
     _ = found.japanese  # a side file that cannot be read is told before a run, not by its report
     try:
         if found.file.is_relative_to(_PACKAGE_FOLDER):
@@ -187,6 +203,13 @@ def topics(found: Iterable[System]) -> dict[str, System]:
                 raise UserError(one.path, f"topic {topic} is already claimed by {claimed[topic].path}", "claim it once")
             claimed[topic] = one
     return claimed
+
+
+def _read(path: str, file: Path) -> System | None:
+    source = file.read_text(encoding="utf-8")
+    if "\nCARD = Card(" not in source:
+        return None
+    return System(path, file, ast.parse(source, str(file)), "\ndef build(" in source or "\nbuild = " in source)
 
 
 def _import_file(found: System) -> ModuleType:

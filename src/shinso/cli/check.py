@@ -23,8 +23,8 @@ def command() -> click.Command:
 
 
 def check(*, path: str | None, json: bool) -> int:
-    """Every fact of one system or of all; 1 if one does not hold, 2 if a system could not be loaded."""
-    chosen = [index.system(path)] if path else list(index.systems().values())
+    """Every fact of one system or part, or of all; 1 if one does not hold, 2 if one could not be loaded."""
+    chosen = [index.card(path)] if path else list(index.cards().values())
     results: list[dict[str, Any]] = []
     code = 0
     for system in chosen:

@@ -74,23 +74,6 @@ def definitions(rows: Sequence[tuple[str, str]], indent: int = 2, first: int = 0
     return lines
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table with a thin rule under its head; the last column is wrapped to the terminal."""
-    columns = [max(width(line[i]) for line in [head, *rows]) for i in range(len(head) - 1)]
-    left = sum(columns) + 2 * len(columns)
-    last = max(20, terminal_width() - left)
-    lines = [styled(_line(head, columns), "bold"), styled("-" * min(terminal_width(), left + last), "dim")]
-    for row in rows:
-        body = wrap(row[-1], last)
-        lines.append(_line([*row[:-1], body[0]], columns))
-        lines += [" " * left + more for more in body[1:]]
-    return lines
-
-
-def _line(cells: Sequence[str], columns: Sequence[int]) -> str:
-    return "  ".join([*(pad(c, n) for c, n in zip(cells, columns, strict=False)), cells[-1]]).rstrip()
-
-
 def _words(text: str) -> list[str]:
     """Pieces that may not be broken: words with the space behind them; each wide character is one."""
     words, word = [], ""

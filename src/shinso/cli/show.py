@@ -1,4 +1,4 @@
-"""`shinso show PATH`: the card of one system."""
+"""`shinso show PATH`: the card of one system or part."""
 
 import click
 
@@ -15,7 +15,7 @@ def command() -> click.Command:
 
 def show_card(*, path: str, json: bool) -> None:
     """Prints the card; with `json` the same object that `list --json` has for it."""
-    one = index.system(path)
+    one = index.card(path)
     if json:
         print_json(entry(one) | {"file": str(one.file)})
         return
@@ -39,7 +39,8 @@ def card_lines(one: index.System) -> list[str]:
     lines += _section("word.notes", [("*", note) for note in notes])
     lines += _section("word.topics", [("", ", ".join(card["topics"]))] if card["topics"] else [])
     lines += _section("word.file", [("", str(one.file))])
-    return [*lines, "", styled(f"shinso run {one.path}", "cyan"), styled(f"shinso check {one.path}", "cyan")]
+    commands = ["run", "check"] if one.runs else ["check"]
+    return [*lines, "", *(styled(f"shinso {verb} {one.path}", "cyan") for verb in commands)]
 
 
 def _section(title: str, rows: list[tuple[str, str]]) -> list[str]:

@@ -62,3 +62,5 @@ class Card:
     """slips in the documents that are not copied here, in English"""
     notes_ja: tuple[str, ...] = ()
     """the same slips in Japanese, in the same order"""
+    twin: str = ""
+    """dotted name of the torch function that computes the same from the same inputs; a contract compares the two"""
