@@ -1,0 +1,16 @@
+"""A problem on which one can overfit: few digits to learn from, and many others to be judged by."""
+
+import torch
+from torch import Tensor
+
+from shinso.core.seed import generator
+from shinso.data.digits import originals
+
+
+def few_digits(examples: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`examples` digits to learn from and 1000 others: pixels (n, 64) of 0..1 and one-hot answers (n, 10), float64."""
+    images, labels = originals()
+    order = torch.randperm(len(labels), generator=generator(seed, "examples"))
+    X = torch.from_numpy(images.reshape(-1, 64) / 16.0)[order]
+    Y = torch.eye(10, dtype=torch.float64)[torch.from_numpy(labels)[order]] - 0.1
+    return X[:examples], Y[:examples], X[examples:examples + 1000], Y[examples:examples + 1000]
