@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGES = ("torch", "numpy", "numba", "scikit-learn", "jax", "keras", "lightning")
+PACKAGES = ("torch", "numpy", "numba", "scikit-learn", "jax", "keras", "lightning",
+            "autograd", "mygrad", "tinygrad", "micrograd")
 
 
 def processor() -> str:

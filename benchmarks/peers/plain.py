@@ -20,7 +20,11 @@ def cnn() -> nn.Module:
                          nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Linear(128, 10))
 
 
-NETWORKS = {"mlp": mlp, "lenet": lenet, "cnn": cnn}
+def mlp3() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+NETWORKS = {"mlp": mlp, "mlp3": mlp3, "lenet": lenet, "cnn": cnn}
 
 
 def normalised(data, part):
