@@ -13,7 +13,7 @@ from shinso.cli.phrases import PHRASES
 
 FROZEN = {
     "list": ["--kind", "--json"],
-    "show": ["PATH", "--json"],
+    "show": ["PATH", "--page", "--json"],
     "run": ["PATH", "--variant", "--out", "--resume", "--checkpoint-every", "--keep", "--device", "--precision",
             "--compile", "--threads", "--json"],
     "predict": ["RUN", "FILE...", "--json"],

@@ -68,3 +68,17 @@ def test_a_part_is_shown_without_a_run_and_checked(parts):
 def test_run_refuses_a_part_with_what_can_be_done(parts):
     said = parts("run", "numbers.one")
     assert said.code == 2 and "no program to run" in said.err and "shinso check numbers.one" in said.err
+
+
+def test_show_writes_a_page_of_one_card_or_of_a_folder(parts, tmp_path):
+    file = tmp_path / "page.html"
+    said = parts("show", "numbers", "--page", str(file))
+    text = file.read_text(encoding="utf-8")
+    assert said.code == 0 and "2" in said.out and text.count("<article") == 2 and text.count('class="equation"') == 2
+    assert "The number one is one." in text and "一" in text and "shinso run" not in text
+    parts("show", "toys.run", "--page", str(file))
+    assert file.read_text(encoding="utf-8").count("<article") == 1
+    said = parts("show", "number", "--page", str(tmp_path / "none.html"))
+    assert said.code == 2 and "did you mean 'numbers'?" in said.err and not (tmp_path / "none.html").exists()
+    said = parts("show", "numbers", "--page", str(tmp_path / "no" / "folder.html"))
+    assert said.code == 2 and len(said.err.splitlines()) == 1

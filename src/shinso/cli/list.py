@@ -21,7 +21,7 @@ def command() -> click.Command:
 def show_list(*, kind: str | None, json: bool) -> None:
     """Prints the systems, or all cards of one kind; with `json` everything that all of them say."""
     cards = list(index.cards().values())
-    found = _of_kind(cards, kind) if kind else cards
+    found = of_kind(cards, kind) if kind else cards
     if json:
         print_json([entry(one) for one in found])
         return
@@ -63,11 +63,12 @@ def _kind(one: index.System) -> str:
     return one.path.rpartition(".")[0]
 
 
-def _of_kind(cards: list[index.System], kind: str) -> list[index.System]:
+def of_kind(cards: list[index.System], kind: str) -> list[index.System]:
+    """Those in the folder `kind` or below it; an unknown folder is refused with the nearest name."""
     found = [one for one in cards if f"{_kind(one)}.".startswith(f"{kind}.")]
     if not found:
         kinds = {".".join(one.path.split(".")[:n]) for one in cards for n in range(1, one.path.count(".") + 1)}
-        raise UserError("--kind", f"there is no kind '{kind}'", nearest(kind, kinds))
+        raise UserError(kind, f"there is no kind '{kind}'", nearest(kind, kinds))
     return found
 
 

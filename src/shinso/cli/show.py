@@ -1,25 +1,42 @@
-"""`shinso show PATH`: the card of one system or part."""
+"""`shinso show PATH`: the card of one system or part, or a page of all that stand in a folder."""
+
+from pathlib import Path
 
 import click
 
 from shinso.catalogue import index
-from shinso.cli.command import Command, flag
+from shinso.cli.command import Command, flag, option
 from shinso.cli.layout import definitions, styled, terminal_width, wrap
-from shinso.cli.list import entry, print_json
+from shinso.cli.list import entry, of_kind, print_json
 from shinso.cli.phrases import language, say
 
 
 def command() -> click.Command:
-    return Command("show", show_card, [click.Argument(["path"], metavar="PATH"), flag("json", "option.json")])
+    return Command("show", show_card, [click.Argument(["path"], metavar="PATH"), option("page", "FILE", "show.page"),
+                                       flag("json", "option.json")])
 
 
-def show_card(*, path: str, json: bool) -> None:
-    """Prints the card; with `json` the same object that `list --json` has for it."""
+def show_card(*, path: str, page: str | None, json: bool) -> None:
+    """Prints the card, with `json` the object that `list --json` has for it; with `page` writes it to be read."""
+    if page:
+        _write(path, Path(page))
+        return
     one = index.card(path)
     if json:
         print_json(entry(one) | {"file": str(one.file)})
         return
     print("\n".join(card_lines(one)))
+
+
+def _write(path: str, file: Path) -> None:
+    """The page of one card, or of every card in the folder `path`."""
+    from shinso.engine.disk import atomic_write_text
+    from shinso.report.book import book
+
+    everything = index.cards()
+    cards = [everything[path]] if path in everything else of_kind(list(everything.values()), path)
+    atomic_write_text(file, book(path, cards, language()))
+    print(say("show.written", file=file, count=len(cards)))
 
 
 def card_lines(one: index.System) -> list[str]:

@@ -6,9 +6,10 @@ outside (names, values, labels) passes through `escape`.
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,17 +26,21 @@ SIDE_LIMIT = 4000
 
 def page(story: Story) -> str:
     """The whole document."""
-    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    name = escape(story.card["name"])
     body = [_hero(story), _results(story), _curves(story), _pictures(story), _equations(story), _claims(story),
             _setup(story), _tables(story), _repeat(story)]
+    return document(f"{story.card['name']} - {story.run}", story.language, body)
+
+
+def document(title: str, language: str, body: Iterable[str]) -> str:
+    """A page in both languages that opens in one of them; `title` is plain text, the parts of `body` are HTML."""
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     return "\n".join([
-        "<!doctype html>", f'<html lang="{escape(story.language)}">', "<head>", '<meta charset="utf-8">',
+        "<!doctype html>", f'<html lang="{escape(language)}">', "<head>", '<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="color-scheme" content="light dark">',
-        f"<title>{name} - {escape(story.run)}</title>", f"<style>\n{style}</style>", "</head>", "<body>",
-        _switch(story.language), "<main>", *(part for part in body if part), "</main>",
+        f"<title>{escape(title)}</title>", f"<style>\n{style}</style>", "</head>", "<body>",
+        _switch(language), "<main>", *(part for part in body if part), "</main>",
         f'<footer>{both("offline")}</footer>', "</body>", "</html>", "",
     ])  # fmt: skip
 
@@ -158,12 +163,17 @@ def png(image: np.ndarray) -> str:
 
 
 def _equations(story: Story) -> str:
-    lines = [f"<li>{typeset(latex)}</li>" for latex in story.card["equations"]]
-    english, japanese = story.card.get("notes", ()), story.card.get("notes_ja", ())
+    return _section("equations", *equations(story.card)) if story.card["equations"] else ""
+
+
+def equations(card: Mapping[str, Any]) -> list[str]:
+    """A card's equations, typeset and numbered, and the slips in the literature under them."""
+    lines = [f"<li>{typeset(latex)}</li>" for latex in card["equations"]]
+    english, japanese = card.get("notes", ()), card.get("notes_ja", ())
     pairs = zip(english, japanese if len(japanese) == len(english) else english, strict=True)
     notes = "".join(f"<li>{either(en, ja)}</li>" for en, ja in pairs)
     extra = [f'<h3>{both("notes")}</h3>', f'<ul class="notes">{notes}</ul>'] if notes else []
-    return _section("equations", f'<ol class="equations">{"".join(lines)}</ol>', *extra) if lines else ""
+    return [f'<ol class="equations">{"".join(lines)}</ol>', *extra]
 
 
 def _claims(story: Story) -> str:

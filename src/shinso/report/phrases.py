@@ -2,6 +2,8 @@
 
 PHRASES: dict[str, tuple[str, str]] = {
     "title": ("Report", "レポート"),
+    "contents": ("Contents", "目次"),
+    "run.it": ("Run it", "実行する"),
     "unfinished": ("This run is not finished: {step} of {total} steps.",
                    "この実行は未完了です ({step} / {total} ステップ)。"),
     "results": ("Results", "結果"),
@@ -88,6 +90,8 @@ PHRASES: dict[str, tuple[str, str]] = {
                       "罰則の強さ λ に対する重みのノルムと誤差"),
     "picture.decayed_weights": ("What the answer 3 looks at, from a small penalty to a large one",
                                 "答え 3 が見ている画素。罰則の弱い順"),
+    "picture.stopping": ("Errors by step (dashed: the best step), and the share of one direction that is reached",
+                         "ステップごとの誤差 (破線: 最良のステップ) と、一つの固有方向で到達した割合"),
     "where.device": ("device", "デバイス"),
     "where.processor": ("processor", "プロセッサ"),
     "where.cores": ("cores", "コア数"),
