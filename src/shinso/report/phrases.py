@@ -102,6 +102,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "metric.within": ("allowed difference", "許される差"),
     "metric.thrown_out": ("thrown out", "飛び出したか"),
     "metric.asked_field": ("apples at 80, 80, 80", "80, 80, 80 でのりんご"),
+    "picture.thinned": ("Errors of thinned networks, of their average, and of the one pass with all units",
+                        "間引いたネットワーク、その平均、全ユニットによる一回の順伝播の誤り率"),
     "where.device": ("device", "デバイス"),
     "where.processor": ("processor", "プロセッサ"),
     "where.cores": ("cores", "コア数"),
