@@ -88,7 +88,7 @@ CARD = Card(
     summary_ja="0 から 1 へなめらかに移る階段。導関数は 1/4 以下で、これが勾配消失の源になる。",
     topics=("nn.sigmoid",),
     facts=(half_way_at_zero, point_symmetric, finite_far_out, the_plain_formula_overflows),
-    notes=("The article's exp(-x) overflows below -709: the result 0 is right, but NumPy warns. Here it is exp(-|x|).",),
-    notes_ja=("記事の exp(-x) は x < -709 であふれる。結果の 0 は正しいが NumPy が警告する。ここでは exp(-|x|) を使う。",),
+    notes=("The article's exp(-x) overflows below -709: the result is right, but NumPy warns. exp(-|x|) never does.",),
+    notes_ja=("記事の exp(-x) は x < -709 であふれ、結果は正しいが警告が出る。exp(-|x|) はあふれない。",),
     twin="torch.sigmoid",
 )
