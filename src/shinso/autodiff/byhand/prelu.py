@@ -38,7 +38,7 @@ class PReLU:
     def _a(self) -> np.ndarray:
         """The slopes, along axis 1 if there are several."""
         a = self.params["a"].astype(self.x.dtype, copy=False)
-        return a if a.size == 1 else a.reshape(-1, *(1,) * (self.x.ndim - 2))
+        return a[0] if a.size == 1 else a.reshape(-1, *(1,) * (self.x.ndim - 2))
 
 
 def example(rng: np.random.Generator) -> tuple[PReLU, tuple[np.ndarray]]:
