@@ -71,7 +71,7 @@ CARD = Card(
     summary_ja="a = 1 に限らず、どの a でも連続微分可能な ELU。",
     topics=("nn.celu",),
     facts=(an_elu_for_alpha_one, smooth_for_every_alpha),
-    notes=("torch rounds 1/a to float32 in its backward even for float64 inputs: for a = 0.4 its slopes are off by 1e-8.",),
+    notes=("torch's backward rounds 1/a to float32 even for float64 inputs: with a = 0.4 it is off by 1e-8.",),
     notes_ja=("torch の逆伝播は float64 の入力でも 1/a を float32 に丸め、a = 0.4 で傾きが 1e-8 ずれる。",),
     twin="torch.nn.functional.celu",
 )

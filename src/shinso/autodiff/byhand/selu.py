@@ -7,7 +7,7 @@ l and a are no taste: they solve E f(z) = 0 and E f(z)^2 = 1 for z ~ N(0, 1). Wi
 r = erfc(sqrt 2) e^2, the half moments of exp are E[exp(z); z < 0] = q/2 and E[exp(2z); z < 0] = r/2, so
 
     a = sqrt(2/pi) / (1 - q)                                  (3)
-    l = (1/2 + a^2 (r - 2q + 1) / 2)^(-1/2)                   (4)
+    l = ((1 + a^2 (r - 2q + 1)) / 2)^(-1/2)                   (4)
 
 Then mean 0 and variance 1 are a fixed point of a wide layer with normalised weights: it needs no batch normalisation.
 
@@ -23,7 +23,7 @@ from shinso.core.card import Card, Check, about
 
 _Q, _R = erfc(1 / sqrt(2)) * sqrt(e), erfc(sqrt(2)) * e**2
 ALPHA = sqrt(2 / pi) / (1 - _Q)  # (3)
-SCALE = (0.5 + ALPHA**2 * (_R - 2 * _Q + 1) / 2) ** -0.5  # (4)
+SCALE = ((1 + ALPHA**2 * (_R - 2 * _Q + 1)) / 2) ** -0.5  # (4)
 
 
 @final
@@ -35,7 +35,7 @@ class SELU:
         return SCALE * np.where(x > 0, x, ALPHA * np.expm1(np.minimum(x, 0)))  # (1)
 
     def backward(self, grad: np.ndarray) -> np.ndarray:
-        return grad * (SCALE * np.where(self.x > 0, 1, ALPHA * np.exp(np.minimum(self.x, 0)))).astype(self.x.dtype)  # (2)
+        return grad * (SCALE * np.where(self.x > 0, 1, ALPHA * np.exp(np.minimum(self.x, 0))))  # (2)
 
 
 def example(rng: np.random.Generator) -> tuple[SELU, tuple[np.ndarray]]:
@@ -71,7 +71,7 @@ CARD = Card(
     equations=(r"f(x) = \lambda x \ \mathrm{if}\ x > 0,\ \mathrm{else}\ \lambda\alpha(e^x - 1)",
                r"f'(x) = \lambda \ \mathrm{if}\ x > 0,\ \mathrm{else}\ \lambda\alpha e^x",
                r"\alpha = \frac{\sqrt{2/\pi}}{1 - q},\quad q = \mathrm{erfc}(1/\sqrt{2})\sqrt{e}",
-               r"\lambda = (\frac{1}{2} + \frac{\alpha^2}{2}(r - 2q + 1))^{-1/2},\quad r = \mathrm{erfc}(\sqrt{2})\,e^2"),
+               r"\lambda = (\frac{1}{2}(1 + \alpha^2(r - 2q + 1)))^{-1/2},\quad r = \mathrm{erfc}(\sqrt{2})\,e^2"),
     summary="An ELU scaled so that numbers of mean 0 and variance 1 keep them through any number of layers.",
     summary_ja="平均 0、分散 1 の数がいくつの層を通ってもそのままに保たれるよう尺度を定めた ELU。",
     topics=("nn.selu",),

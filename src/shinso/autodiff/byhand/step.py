@@ -4,8 +4,8 @@ r"""The step: a neuron that fires or does not.
     f'(x) = 0                                                 (2)
 
 The value at 0 is a choice; here it is 1, as in the perceptron: a neuron that reaches its threshold fires. The
-derivative is 0 wherever there is one, and backward gives 0 at the jump too. That is the end of gradient descent: whatever the loss says,
-nothing below a step ever hears of it.
+derivative is 0 wherever there is one, and backward gives 0 at the jump too. That is the end of gradient descent:
+whatever the loss says, nothing below a step ever hears of it.
 
 McCulloch and Pitts 1943.
 """
