@@ -7,7 +7,7 @@ One recurrent unit, asked for 0.7 after 50 steps, shows why it is needed:
     x_{k+1} = w sigmoid(x_k) + b,   J(w, b) = (sigmoid(x_50) - 0.7)^2                               (2)
 
 The surprise: with two numbers to learn the error already has a cliff, because dx_50/dw is a product of 50 factors that
-grows without bound where each is above 1. A step that meets the cliff is thrown out of the map; clipped, it slides along
+grows without bound where each is above 1. A step that meets the cliff is thrown off the map; clipped, it slides along
 the wall. Clipping each entry by its value is something else: it turns the direction. Clipping rewards is a third thing.
 """
 
