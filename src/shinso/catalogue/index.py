@@ -143,7 +143,7 @@ def systems(root: Path | None = None) -> dict[str, System]:
 
 
 def card(path: str, root: Path | None = None) -> System:
-    """The system or part of this path; only its own file is parsed. An unknown path is refused with the nearest name."""
+    """The system or part of this path; only its own file is parsed. An unknown path is told with the nearest name."""
     root = root or ROOT
     parts = path.split(".")
     file = root.joinpath(*parts).with_suffix(".py") if all(p.isidentifier() for p in parts) else root
