@@ -9,8 +9,8 @@ from shinso.core.seed import drawing_from
 
 
 def test_it_trains_over_a_wider_range_of_rates():
-    rows = records(batch_normalisation.build(batch_normalisation.Setup(rates=21, steps=50)))
-    wide = [sum(row[name] > 0.7 for row in rows) for name in ("accuracy", "accuracy_plain")]
+    rows = records(batch_normalisation.build(batch_normalisation.Setup(rates=21)))
+    wide = [sum(row[name] > 0.6 for row in rows) for name in ("accuracy", "accuracy_plain")]
     assert wide[0] >= 2 * wide[1] > 0
 
 

@@ -153,7 +153,7 @@ CARD = Card(
     name_ja="バッチ正規化による学習の安定化",
     paper="Ioffe and Szegedy 2015, Batch normalization, arXiv:1502.03167",
     equations=(
-        r"\hat z = \frac{z - \mathrm{E}\,z}{\sqrt{\mathrm{Var}\,z + \epsilon}},\quad h' = \max(\gamma\hat z + \beta, 0)",
+        r"\hat z = (z - \mathrm{E}\,z)/\sqrt{\mathrm{Var}\,z + \epsilon},\quad h' = \max(\gamma\hat z + \beta, 0)",
         r"\mathrm{std}_{50} \approx \mathrm{std}_0\,(v/2)^{25}",
     ),
     summary="Gives every layer inputs of one size: deep networks keep their signal, and large learning rates work.",
