@@ -1,0 +1,311 @@
+r"""A tensor that remembers how it was made: reverse mode on NumPy, by recording the program as it runs.
+
+Every operation on a Tensor computes its value at once and notes its rule and its inputs. The notes are the
+computation graph. `backward` walks them from the end to the beginning and applies the chain rule at each:
+
+    g_y = 1 at the end,    g_x += (dy/dx)^T g_y  for every operation y = f(x)       (1)
+
+so that one pass gives the derivative with respect to all inputs, however many there are. A value that was used twice
+receives twice: that is the +=. Where broadcasting repeated a value the gradient sums over the copies (2). The pass is
+itself made of operations on arrays; run on Tensors (`create_graph=True`) it is recorded, and can be differentiated:
+
+    Hv = d/dx (g(x) . v)                                                            (3)
+
+The surprise: however the function was written - loops, branches, indexing - only the operations that really ran are
+in the graph, and the pass costs at most a small multiple of them.
+
+To look inside: a tensor that was computed has `rule` (its `name`, `equation`), `op` (that name), `inputs` (Tensors, or
+plain arrays and numbers for constants), `params`, and `local(i)`, dy/dx_i entry by entry where that exists.
+
+Linnainmaa 1970; Speelpenning 1980; Paszke et al. 2017 (recording while running).
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Any, final
+
+import numpy as np
+
+from shinso.autodiff._operators import COMPARISONS, FUNCTIONS, Operators
+from shinso.autodiff._tape import MODE, recorded, shapes, sweep, watch
+from shinso.autodiff.rules import Rule
+from shinso.autodiff.rules_elementwise import UFUNCS
+from shinso.autodiff.rules_products import matmul
+from shinso.core.errors import UserError
+
+_numbers = count()
+
+
+@final
+class Tensor(Operators):
+    """An array, what it was computed from, and (for leaves that ask for it) the gradient that `backward` left.
+
+    `Tensor(array, requires_grad=True)` is a leaf; it shares memory with the array. `data` and `grad` are ndarrays
+    (after `backward(create_graph=True)` `grad` is a Tensor). Types are kept: float32 stays float32 beside Python and
+    NumPy scalars. Integer and boolean tensors take part, but have no gradient. In-place operators and item assignment
+    work where nothing is recorded (inside `no_grad`, or on tensors that need no gradient).
+    """
+
+    __slots__ = ("_spare", "data", "grad", "inputs", "keeps_grad", "number", "params", "requires_grad", "rule", "seen",
+                 "tangent", "version")
+
+    def __init__(self, data: Any, requires_grad: bool = False):
+        self.data = data.data if type(data) is Tensor else np.asarray(data)
+        self._leaf(requires_grad)
+        self.version = data.version if type(data) is Tensor else [0]
+
+    def _leaf(self, requires_grad: bool) -> None:
+        if requires_grad and self.data.dtype.kind != "f":
+            raise UserError("Tensor", f"values of type {self.data.dtype} and shape {self.data.shape} have no gradient",
+                            "give floating point numbers, such as Tensor([1.0, 2.0], requires_grad=True)")
+        self.requires_grad, self.keeps_grad = requires_grad, False
+        self.grad: Any = None
+        self.tangent: Any = None
+        self.rule: Rule | None = None
+        self.inputs: Any = ()
+        self.params: tuple = ()
+        self.seen = self._spare = None
+        self.number = next(_numbers)
+        self.version = [0]
+
+    # What every operation goes through
+
+    @staticmethod
+    def apply(rule: Rule, inputs: Sequence[Any], params: tuple = ()) -> "Tensor":
+        """The rule applied to Tensors, arrays and numbers, recorded where an input needs its gradient."""
+        try:
+            y = rule.f(*[x.data if type(x) is Tensor else x for x in inputs], *params)
+        except (ValueError, IndexError, TypeError) as error:
+            raise _misfit(rule, inputs, error) from error
+        out = Tensor.__new__(Tensor)
+        out.data = y if type(y) is np.ndarray else np.asarray(y)
+        out.grad = out.tangent = out.seen = out._spare = out.rule = None
+        out.requires_grad = out.keeps_grad = False
+        out.inputs = out.params = ()
+        out.number = next(_numbers)
+        out.version = inputs[0].version if rule.view and type(inputs[0]) is Tensor else [0]
+        if MODE.recording:
+            for x in inputs:
+                if type(x) is Tensor and x.requires_grad:
+                    out.requires_grad, out.rule, out.inputs, out.params = True, rule, tuple(inputs), params
+                    if "x" in rule.keeps:
+                        out.seen = [x.version[0] if type(x) is Tensor else None for x in inputs]
+                    break
+            if out.requires_grad and out.data.dtype.kind != "f":
+                out.requires_grad, out.rule, out.inputs = False, None, ()
+        if MODE.watching:
+            watch(rule.name, out.data, inputs)
+        if MODE.pushing:
+            _push(rule, inputs, params, out)
+        return out
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's functions on Tensors: np.exp(tensor) is recorded as exp."""
+        if ufunc in COMPARISONS and method == "__call__":
+            return ufunc(*[x.data if type(x) is Tensor else x for x in inputs], **options)
+        if ufunc is np.matmul and method == "__call__" and not options:
+            return matmul.on(inputs)
+        rule = UFUNCS.get(ufunc) if method == "__call__" and not options else None
+        if rule is None:
+            raise UserError(f"np.{ufunc.__name__}", f"no rule for this function of tensors of shapes {shapes(inputs)}",
+                            "use shinso.autodiff.functions, or tensor.data where no gradient is needed")
+        return Tensor.apply(rule, inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple, options: dict) -> Any:
+        """The same for NumPy's functions that are no ufuncs: np.where, np.sum, np.concatenate ..."""
+        ours = FUNCTIONS.get(function)
+        if ours is None:
+            raise UserError(f"np.{function.__name__}", "no rule for this function of tensors",
+                            "use shinso.autodiff.functions, or tensor.data where no gradient is needed")
+        return ours(*args, **options)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The value alone, as NumPy asks for it; refused while it would cut a graph silently."""
+        if self.requires_grad and MODE.recording:
+            raise UserError("Tensor", f"a tensor of shape {self.shape} that needs a gradient was used as a plain array",
+                            "write tensor.data, or use the functions of shinso.autodiff.functions")
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    # Looking
+
+    @property
+    def op(self) -> str:
+        """The name of the operation that made this tensor; empty for leaves and constants."""
+        return self.rule.name if self.rule is not None else ""
+
+    @property
+    def node(self) -> "Tensor | None":
+        """The tensor itself where it was computed: it carries `op`, `rule`, `inputs` and `params`."""
+        return self if self.rule is not None else None
+
+    def local(self, i: int = 0) -> np.ndarray | None:
+        """The derivative with respect to input i, entry by entry, in the shape of this tensor, or None."""
+        if self.rule is None or self.inputs is None:
+            return None
+        xs = [x.data if type(x) is Tensor else x for x in self.inputs]
+        return self.rule.local(i, self.data, xs, self.params)
+
+    def pulls(self, gradient: np.ndarray) -> list[tuple["Tensor", np.ndarray]]:
+        """What this node hands to each input that needs it, given the gradient with respect to its own value."""
+        if self.rule is None or self.inputs is None:
+            return []
+        xs = [x.data if type(x) is Tensor else x for x in self.inputs]
+        return [(x, np.asarray(self.rule.pull(i, gradient, self.data, xs, self.params)))
+                for i, x in enumerate(self.inputs) if type(x) is Tensor and x.requires_grad]
+
+    def graph(self) -> list["Tensor"]:
+        """Every computed tensor behind this one, itself last: a topological order, inputs before what they made."""
+        return recorded([self])
+
+    shape = property(lambda self: self.data.shape)
+    dtype = property(lambda self: self.data.dtype)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        made = f", op={self.op}" if self.rule is not None else ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({body}{made})"
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator["Tensor"]:
+        return (self[i] for i in range(len(self.data)))
+
+    def item(self) -> float:
+        """The only entry, as a Python number."""
+        return self.data.item()
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    # Gradients
+
+    def backward(self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
+        """Add the derivative of this tensor to `.grad` of every leaf behind it that asked for one.
+
+        gradient: the gradient with respect to this tensor, of its shape; 1 where this is one number. The graph is
+        freed on the way unless it is retained; `create_graph` records the pass itself.
+        """
+        seed = _seed(self, gradient, "backward")
+        if self.rule is None:
+            self.grad = seed if self.grad is None else self.grad + seed
+            return
+        order = recorded([self])
+        with _recording(create_graph):
+            seed = Tensor(seed) if create_graph and not isinstance(seed, Tensor) else seed
+            sweep(order, {id(self): seed}, None, graph=create_graph, keep=retain_graph or create_graph)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient. Its memory is used again by the next one unless somebody else still holds it."""
+        if type(self.grad) is np.ndarray:
+            self._spare = self.grad
+        self.grad = None
+
+    def spare(self) -> np.ndarray | None:
+        """The memory of the last gradient, if nobody but this tensor sees it any more."""
+        buffer, self._spare = self._spare, None
+        alone = buffer is not None and sys.getrefcount(buffer) == 2 and buffer.flags.owndata
+        return buffer if alone and buffer.shape == self.data.shape else None
+
+    def retain_grad(self) -> "Tensor":
+        """Ask for `.grad` on a computed tensor too; returns the tensor."""
+        self.keeps_grad = True
+        return self
+
+    def detach(self) -> "Tensor":
+        """The same values (shared memory) outside of the graph."""
+        return Tensor(self)
+
+
+def _push(rule: Rule, inputs: Sequence[Any], params: tuple, out: Tensor) -> None:
+    """Forward mode: give `out` the direction in which it moves when the inputs move along their tangents."""
+    ts = [x.tangent if type(x) is Tensor else None for x in inputs]
+    if all(t is None for t in ts):
+        return
+    MODE.pushing = False
+    try:
+        y, xs = (out, inputs) if out.requires_grad else (out.data, [x.data if type(x) is Tensor else x for x in inputs])
+        out.tangent = rule.push(ts, y, xs, params)
+    finally:
+        MODE.pushing = True
+
+
+def _misfit(rule: Rule, inputs: Sequence[Any], error: Exception) -> UserError:
+    """One sentence that names the operation and the shapes."""
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(rule.name, f"inputs of shapes {shapes(inputs)} do not fit together ({said})",
+                     "reshape or transpose them so that the axes agree")
+
+
+def _seed(y: Tensor, gradient: Any, where: str) -> Any:
+    """The gradient to begin with, in the shape and type of y."""
+    if not y.requires_grad:
+        raise UserError(where, f"this tensor of shape {y.shape} was not computed from one that needs a gradient",
+                        "make the inputs with requires_grad=True, outside of no_grad")
+    if gradient is None:
+        if y.size != 1:
+            raise UserError(where, f"a tensor of shape {y.shape} has no single derivative",
+                            "sum it up first, or give the gradient with respect to it")
+        return np.ones(y.shape, y.dtype)
+    if type(gradient) is not Tensor:
+        gradient = np.asarray(gradient, y.dtype)
+    if gradient.shape != y.shape:
+        raise UserError(where, f"the gradient has shape {gradient.shape}, the tensor has shape {y.shape}",
+                        "give a gradient of the tensor's own shape")
+    return gradient
+
+
+@contextmanager
+def _recording(on: bool) -> Iterator[None]:
+    before, MODE.recording = MODE.recording, on
+    try:
+        yield
+    finally:
+        MODE.recording = before
+
+
+def no_grad() -> Any:
+    """Inside `with no_grad():` nothing is recorded: results need no gradient, and in-place changes are allowed."""
+    return _recording(False)
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Inside, the first operation whose value or gradient is NaN or infinite raises a UserError that names it."""
+    before, MODE.watching = MODE.watching, True
+    try:
+        yield
+    finally:
+        MODE.watching = before
+
+
+def grad(output: Tensor, inputs: Tensor | Sequence[Tensor], gradient: Any = None, *, create_graph: bool = False,
+         retain_graph: bool | None = None) -> Any:
+    """The gradients of `output` with respect to `inputs` (one, or a sequence: then a tuple); `.grad` is not touched.
+
+    ndarrays, or Tensors with create_graph. An input that the output does not depend on gets zeros.
+    """
+    single = isinstance(inputs, Tensor)
+    sources: Sequence[Tensor] = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    for x in sources:
+        if not x.requires_grad:
+            raise UserError("grad", f"an input of shape {x.shape} and type {x.dtype} needs no gradient",
+                            "make it with requires_grad=True before it is used")
+    seed = _seed(output, gradient, "grad")
+    order = recorded([output])
+    with _recording(create_graph):
+        seed = Tensor(seed) if create_graph and not isinstance(seed, Tensor) else seed
+        gradients = {id(output): seed}
+        sweep(order, gradients, {id(x) for x in sources}, graph=create_graph,
+              keep=create_graph if retain_graph is None else retain_graph)
+    found = [gradients.get(id(x)) for x in sources]
+    zeros = [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, sources, strict=True)]
+    results = tuple((g if isinstance(g, Tensor) else Tensor(g)) if create_graph else np.asarray(g) for g in zeros)
+    return results[0] if single else results
