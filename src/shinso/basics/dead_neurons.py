@@ -13,6 +13,7 @@ probability 1/2, so a net of L layers of width n answers 0 with probability
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, final
 
 import numpy as np
@@ -37,7 +38,7 @@ class Net(nn.Module):
 
     def __init__(self, sizes: tuple[int, ...], bend: Bend):
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in pairwise(sizes))
         self.slope = 0.0 if bend == "relu" else 0.1
 
     def forward(self, x: Tensor) -> Tensor:
