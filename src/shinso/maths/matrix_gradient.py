@@ -146,6 +146,6 @@ CARD = Card(
     topics=("maths.matrix-gradient",),
     facts=(the_courses_form, gradients_are_the_differences, the_best_step_is_one_ninth, no_other_step_is_better,
            too_long_a_step_diverges),
-    notes=("The notebook's comment calls a condition number of 8 large; networks have condition numbers of a million.",),
+    notes=("The notebook's comment calls a condition number of 8 large; networks reach a million and more.",),
     notes_ja=("ノートブックの注釈は条件数 8 を大きいと言うが、ネットワークの条件数は百万にもなる。",),
 )

@@ -56,11 +56,11 @@ def nearest_neighbours(x: ArrayLike, y: ArrayLike, k: int = 3, base: float = e) 
         raise UserError(WHERE, "a value stands there twice", "use binned, or a table for discrete variables")
     if count(WHERE, "k", k, 1) >= len(x):
         raise UserError(WHERE, f"{len(x)} points do not have {k} neighbours", "give more points or a smaller k")
-    x, y = x / x.std(), y / y.std()
-    both = np.stack([x, y], -1)
+    scaled = x / x.std(), y / y.std()
+    both = np.stack(scaled, -1)
     radius = KDTree(both).query(both, k + 1, p=np.inf)[0][:, -1]
-    near = sum(digamma(_nearer(v, radius) + 1) for v in (x, y))
-    return float(digamma(k) + digamma(len(x)) - np.mean(near)) / unit(WHERE, base)
+    near = sum(digamma(_nearer(v, radius) + 1) for v in scaled)
+    return float(digamma(k) + digamma(len(both)) - np.mean(near)) / unit(WHERE, base)
 
 
 def _nearer(v: np.ndarray, radius: np.ndarray) -> np.ndarray:
