@@ -8,7 +8,7 @@ so chance must tell them apart. How large? For L ReLU layers of width n with W_i
 
     E |h_L|^2 = (v/2)^L |h_0|^2                                                                     (2)
 
-which only v = 2 leaves alone. The surprise: even then one network is not the average. With v = 2 the layers' factors are
+which only v = 2 leaves alone. The surprise: even then one network is not the average. The factors of the layers are
 independent, (2/n) sum_i max(g_i, 0)^2 with variance 5/n, so over random networks
 
     Var log(|h_L|^2 / |h_0|^2) ~ 5 L / n                                                            (3)
@@ -114,7 +114,7 @@ def _trained(fill: float | None) -> nn.Sequential:
 
 def _apart(net: nn.Sequential) -> float:
     """How different the hidden units are: the largest difference of any unit's weights from the first one's."""
-    W = net[0].weight.detach()
+    W = net[0].weight.detach()  # pyright: ignore[reportCallIssue]
     return float((W - W[0]).abs().max())  # pyright: ignore
 
 
