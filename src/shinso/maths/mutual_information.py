@@ -65,9 +65,10 @@ def nearest_neighbours(x: ArrayLike, y: ArrayLike, k: int = 3, base: float = e) 
 
 def _nearer(v: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """How many other values lie strictly nearer than the radius."""
-    order = np.sort(v)
-    below = np.searchsorted(order, np.nextafter(v - radius, np.inf), side="left")
-    return np.searchsorted(order, np.nextafter(v + radius, -np.inf), side="right") - below - 1
+    from scipy.spatial import KDTree
+
+    points = v[:, None]
+    return KDTree(points).query_ball_point(points, np.nextafter(radius, 0), return_length=True) - 1
 
 
 def _paired(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

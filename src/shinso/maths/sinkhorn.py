@@ -35,6 +35,8 @@ class Sinkhorn:
     """cost of the plan rounded to the exact sums: never below W"""
     lower: float
     """worth of f and its best partner: never above W"""
+    eps: float
+    """how far the entropy's weight came down: the one asked for, unless `most` ended it before"""
     steps: int
 
     @property
@@ -52,19 +54,20 @@ def sinkhorn(cost: ArrayLike, p: ArrayLike, q: ArrayLike, eps: float, *, toleran
     with np.errstate(divide="ignore"):
         log_p, log_q = np.log(p)[:, None], np.log(q)
     f, g, error = np.zeros(len(p)), np.zeros(len(q)), np.inf
-    now = max(eps, float(np.ptp(C)))
-    while steps < most and (error > tolerance or now > eps):
+    now = reached = max(eps, float(np.ptp(C)))
+    while steps < most and (error > tolerance or reached > eps):
+        reached = now
         f = -now * log_sum_exp((g - C) / now + log_q, 1)  # (3)
         g = -now * log_sum_exp((f[:, None] - C) / now + log_p, 0)
         steps += 1
-        if now > eps:
+        if reached > eps:
             now = max(eps, now / 2) if steps % 5 == 0 else now
         elif steps % 5 == 0 or steps == most:
             error = _off(_plan(C, f, g, log_p + log_q, eps), p, q)
-    plan = _plan(C, f, g, log_p + log_q, eps)
+    plan = _plan(C, f, g, log_p + log_q, reached)
     partner = (C - f[:, None]).min(0)
     return Sinkhorn(plan, f, g, _off(plan, p, q), float((rounded(plan, p, q) * C).sum()),
-                    float(f @ p + partner @ q), steps)
+                    float(f @ p + partner @ q), reached, steps)
 
 
 def rounded(plan: np.ndarray, p: np.ndarray, q: np.ndarray) -> np.ndarray:
