@@ -4,7 +4,7 @@ Kept apart from `tensor.py` so that the engine itself stays short. Reading compa
 have no derivative.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,38 @@ class Operators:
     def apply(rule: Rule, inputs: Sequence[Any], params: tuple = ()) -> Any:
         """Given by Tensor."""
         raise NotImplementedError
+
+    shape = property(lambda self: self.data.shape)
+    dtype = property(lambda self: self.data.dtype)
+    ndim = property(lambda self: self.data.ndim)
+    size = property(lambda self: self.data.size)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's functions: np.exp(tensor) is exp(tensor)."""
+        if ufunc in COMPARISONS and method == "__call__":
+            return ufunc(*[plain(x) for x in inputs], **options)
+        rule = _UFUNCS.get(ufunc) if method == "__call__" and not options else None
+        if rule is None:
+            raise UserError(f"np.{ufunc.__name__}", f"no rule for this function of tensors of shapes {shapes(inputs)}",
+                            "use shinso.autodiff.functions, or tensor.data where no gradient is needed")
+        return self.apply(rule, [operand(x) for x in inputs])
+
+    def __array_function__(self, function: Any, types: Any, args: tuple, options: dict) -> Any:
+        """The same for NumPy's functions that are no ufuncs: np.where, np.sum, np.concatenate ..."""
+        ours = FUNCTIONS.get(function)
+        if ours is None:
+            raise UserError(f"np.{function.__name__}", "no rule for this function of tensors",
+                            "use shinso.autodiff.functions, or tensor.data where no gradient is needed")
+        return ours(*args, **options)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self.data)))
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
 
     def __add__(self, other: Any) -> Any:
         return self.apply(entry.add, (self, operand(other)))
@@ -113,8 +145,8 @@ class Operators:
         needs = MODE.recording and (self.requires_grad or getattr(other, "requires_grad", False))
         leaf = self.requires_grad and not getattr(self, "inputs", ())
         if needs and (leaf or what == "item assignment"):
-            raise UserError(what, f"a tensor of shape {self.data.shape} that takes part in a graph cannot be changed in "
-                            f"place by one of shape {np.shape(plain(other))}",
+            raise UserError(what, f"a tensor of shape {self.data.shape} in a graph cannot be changed in place by one "
+                            f"of shape {np.shape(plain(other))}",
                             "work inside no_grad(), or build a new tensor with where, concatenate or x = x + ...")
         return not needs
 
@@ -215,7 +247,8 @@ class Operators:
 
     def reshape(self, *shape: Any) -> Any:
         """The same entries in another shape; -1 is found."""
-        return self.apply(moves.reshape, (self,), (shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape,))
+        new = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        return self.apply(moves.reshape, (self,), (new,))
 
     def transpose(self, *axes: Any) -> Any:
         """The axes in another order; reversed if none are given."""
@@ -248,6 +281,8 @@ def _joined(rule: Rule, parts: Sequence[Array], axis: int) -> Any:
 COMPARISONS = frozenset({np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.isnan,
                          np.isfinite, np.isinf, np.logical_not, np.logical_and, np.logical_or, np.signbit})
 """NumPy's functions that answer yes or no: of tensors too they give plain arrays"""
+
+_UFUNCS = {**entry.UFUNCS, np.matmul: products.matmul}
 
 FUNCTIONS = {
     np.where: lambda c, a, b: entry.where.on((plain(c), operand(a), operand(b))),

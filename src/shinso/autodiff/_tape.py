@@ -15,10 +15,9 @@ from shinso.core.errors import UserError
 
 
 class Mode(threading.local):
-    """What this thread does besides computing: record for reverse mode, push for forward mode, look for NaN."""
+    """What this thread does besides computing: record what was done, look for NaN."""
 
     recording = True
-    pushing = False
     watching = False
 
 

@@ -122,7 +122,7 @@ def cross_entropy(logits: Array, target: Any) -> Any:
     target = np.asarray(plain(target))
     wanted = logits.shape if target.dtype.kind == "f" else logits.shape[:-1]
     if target.shape != wanted:
-        raise UserError("cross_entropy", f"logits of shape {logits.shape} and target of shape {target.shape} do not fit",
+        raise UserError("cross_entropy", f"logits {logits.shape} and target {target.shape} do not fit",
                         f"give a target of shape {wanted}")
     if target.dtype.kind != "f":
         _in_range("cross_entropy", target, logits.shape[-1], "classes")
@@ -246,8 +246,8 @@ def _pair(n: int | tuple[int, int]) -> tuple[int, int]:
 def _fits(where: str, x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> None:
     ok = x.ndim == 4 and min(*kernel, *stride) > 0 and min(padding) >= 0
     if not ok or x.shape[2] + 2 * padding[0] < kernel[0] or x.shape[3] + 2 * padding[1] < kernel[1]:
-        raise UserError(where, f"a window of {kernel} with stride {stride} and padding {padding} does not fit images of "
-                        f"shape {x.shape}", "give images (batch, channel, height, width) at least as large as the window")
+        raise UserError(where, f"a window of {kernel}, stride {stride}, padding {padding} does not fit shape {x.shape}",
+                        "give images (batch, channel, height, width) at least as large as the window")
 
 
 def _in_range(where: str, ids: np.ndarray, n: int, what: str) -> None:

@@ -77,7 +77,8 @@ minimum = Elementwise("minimum", np.minimum, (lambda y, a, b: _share(a < b, a ==
                       "y = min(a, b); dy/da = [a < b] + [a = b] / 2, dy/db = [b < a] + [a = b] / 2", "x")
 logaddexp = Elementwise("logaddexp", np.logaddexp, (lambda y, a, b: sigmoid(a - b), lambda y, a, b: sigmoid(b - a)),
                         "y = log(exp(a) + exp(b)); dy/da = 1 / (1 + exp(b - a)), dy/db = 1 / (1 + exp(a - b))", "x")
-arctan2 = Elementwise("arctan2", np.arctan2, (lambda y, a, b: b / (a * a + b * b), lambda y, a, b: -a / (a * a + b * b)),
+arctan2 = Elementwise("arctan2", np.arctan2, (lambda y, a, b: b / (a * a + b * b),
+                                              lambda y, a, b: -a / (a * a + b * b)),
                       "y = the angle of (b, a); dy/da = b / (a^2 + b^2), dy/db = -a / (a^2 + b^2)", "x")
 where = Elementwise("where", np.where, (None, lambda y, c, a, b: c, lambda y, c, a, b: np.logical_not(c)),
                     "y = a where c, else b; dy/da = [c], dy/db = [not c]", "x")

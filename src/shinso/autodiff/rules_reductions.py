@@ -103,7 +103,7 @@ amin = Reduction("min", lambda x, axis, keepdims: np.minimum.reduce(x, axis=axis
 prod = Reduction("prod", _prod, lambda y, x, axis, keepdims: _others(y, x, axis),
                  "y = prod_j x_j; dy/dx_j = the product of the others", "xy")
 var = Reduction("var", lambda x, axis, keepdims, ddof: np.var(x, axis=axis, keepdims=keepdims, ddof=ddof),
-                lambda y, x, axis, keepdims, ddof: (x - mean.on((x,), (axis, True))) * (2 / (count(x.shape, axis) - ddof)),
+                lambda y, x, axis, _, ddof: (x - mean.on((x,), (axis, True))) * (2 / (count(x.shape, axis) - ddof)),
                 "y = sum_j (x_j - mean)^2 / (n - c); dy/dx_j = 2 (x_j - mean) / (n - c)", "x")
 logsumexp = Reduction("logsumexp", _logsumexp, lambda y, x, axis, keepdims: np.exp(x - y),
                       "y = log sum_j exp(x_j); dy/dx_j = exp(x_j - y)", "xy")

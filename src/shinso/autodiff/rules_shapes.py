@@ -56,6 +56,10 @@ def _cut(g: Array, i: int, xs: Sequence[Array], axis: int) -> Array:
     return g[(slice(None),) * axis + (slice(start, start + xs[i].shape[axis]),)]
 
 
+def _inside(widths: Sequence[tuple[int, int]], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(before, before + n) for (before, _), n in zip(widths, shape, strict=True))
+
+
 reshape = Linear("reshape", np.reshape, lambda i, g, xs, params: g.reshape(xs[0].shape),
                  "y = the entries of x in another shape; g_x = g in the shape of x", view=True)
 transpose = Linear("transpose", np.transpose, lambda i, g, xs, params: g.transpose(_inverse(params[0])),
@@ -71,8 +75,7 @@ concatenate = Linear("concatenate", lambda *xs: np.concatenate(xs[:-1], xs[-1]),
 stack = Linear("stack", lambda *xs: np.stack(xs[:-1], xs[-1]),
                lambda i, g, xs, params: g[(slice(None),) * (params[0] % g.ndim) + (i,)],
                "y = (x_1, x_2, ...) along a new axis; g_i = g[i]")
-pad = Linear("pad", np.pad,
-             lambda i, g, xs, params: g[tuple(slice(a, a + n) for (a, _), n in zip(params[0], xs[0].shape, strict=True))],
+pad = Linear("pad", np.pad, lambda i, g, xs, params: g[_inside(params[0], xs[0].shape)],
              "y = x with a frame of zeros; g_x = g without the frame")
 flip = Linear("flip", np.flip, lambda i, g, xs, params: flip.on((g,), params),
               "y = x backwards along an axis; g_x = g backwards", view=True)

@@ -28,11 +28,9 @@ from typing import Any, final
 
 import numpy as np
 
-from shinso.autodiff._operators import COMPARISONS, FUNCTIONS, Operators
+from shinso.autodiff._operators import Operators
 from shinso.autodiff._tape import MODE, recorded, shapes, sweep, watch
 from shinso.autodiff.rules import Rule
-from shinso.autodiff.rules_elementwise import UFUNCS
-from shinso.autodiff.rules_products import matmul
 from shinso.core.errors import UserError
 
 _numbers = count()
@@ -49,7 +47,7 @@ class Tensor(Operators):
     """
 
     __slots__ = ("_spare", "data", "grad", "inputs", "keeps_grad", "number", "params", "requires_grad", "rule", "seen",
-                 "tangent", "version")
+                 "version")
 
     def __init__(self, data: Any, requires_grad: bool = False):
         self.data = data.data if type(data) is Tensor else np.asarray(data)
@@ -62,7 +60,6 @@ class Tensor(Operators):
                             "give floating point numbers, such as Tensor([1.0, 2.0], requires_grad=True)")
         self.requires_grad, self.keeps_grad = requires_grad, False
         self.grad: Any = None
-        self.tangent: Any = None
         self.rule: Rule | None = None
         self.inputs: Any = ()
         self.params: tuple = ()
@@ -73,15 +70,21 @@ class Tensor(Operators):
     # What every operation goes through
 
     @staticmethod
-    def apply(rule: Rule, inputs: Sequence[Any], params: tuple = ()) -> "Tensor":
+    def apply(rule: Rule, inputs: Sequence[Any], params: tuple = ()) -> Any:
         """The rule applied to Tensors, arrays and numbers, recorded where an input needs its gradient."""
         try:
             y = rule.f(*[x.data if type(x) is Tensor else x for x in inputs], *params)
-        except (ValueError, IndexError, TypeError) as error:
+        except (ValueError, IndexError, TypeError, UserError) as error:
+            if (other := _other_kind(inputs)) is not None:
+                return other.apply(rule, inputs, params)
             raise _misfit(rule, inputs, error) from error
+        if type(y) is not np.ndarray:
+            if isinstance(y, Operators):  # a dual number was among the inputs: it answers
+                return y.apply(rule, inputs, params)
+            y = np.asanyarray(y)
         out = Tensor.__new__(Tensor)
-        out.data = y if type(y) is np.ndarray else np.asarray(y)
-        out.grad = out.tangent = out.seen = out._spare = out.rule = None
+        out.data = y
+        out.grad = out.seen = out._spare = out.rule = None
         out.requires_grad = out.keeps_grad = False
         out.inputs = out.params = ()
         out.number = next(_numbers)
@@ -97,29 +100,7 @@ class Tensor(Operators):
                 out.requires_grad, out.rule, out.inputs = False, None, ()
         if MODE.watching:
             watch(rule.name, out.data, inputs)
-        if MODE.pushing:
-            _push(rule, inputs, params, out)
         return out
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """NumPy's functions on Tensors: np.exp(tensor) is recorded as exp."""
-        if ufunc in COMPARISONS and method == "__call__":
-            return ufunc(*[x.data if type(x) is Tensor else x for x in inputs], **options)
-        if ufunc is np.matmul and method == "__call__" and not options:
-            return matmul.on(inputs)
-        rule = UFUNCS.get(ufunc) if method == "__call__" and not options else None
-        if rule is None:
-            raise UserError(f"np.{ufunc.__name__}", f"no rule for this function of tensors of shapes {shapes(inputs)}",
-                            "use shinso.autodiff.functions, or tensor.data where no gradient is needed")
-        return Tensor.apply(rule, inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: tuple, options: dict) -> Any:
-        """The same for NumPy's functions that are no ufuncs: np.where, np.sum, np.concatenate ..."""
-        ours = FUNCTIONS.get(function)
-        if ours is None:
-            raise UserError(f"np.{function.__name__}", "no rule for this function of tensors",
-                            "use shinso.autodiff.functions, or tensor.data where no gradient is needed")
-        return ours(*args, **options)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The value alone, as NumPy asks for it; refused while it would cut a graph silently."""
@@ -159,21 +140,10 @@ class Tensor(Operators):
         """Every computed tensor behind this one, itself last: a topological order, inputs before what they made."""
         return recorded([self])
 
-    shape = property(lambda self: self.data.shape)
-    dtype = property(lambda self: self.data.dtype)
-    ndim = property(lambda self: self.data.ndim)
-    size = property(lambda self: self.data.size)
-
     def __repr__(self) -> str:
         body = np.array2string(self.data, separator=", ", prefix="Tensor(")
         made = f", op={self.op}" if self.rule is not None else ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({body}{made})"
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __iter__(self) -> Iterator["Tensor"]:
-        return (self[i] for i in range(len(self.data)))
 
     def item(self) -> float:
         """The only entry, as a Python number."""
@@ -181,9 +151,6 @@ class Tensor(Operators):
 
     def __float__(self) -> float:
         return float(self.data)
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
 
     # Gradients
 
@@ -224,17 +191,9 @@ class Tensor(Operators):
         return Tensor(self)
 
 
-def _push(rule: Rule, inputs: Sequence[Any], params: tuple, out: Tensor) -> None:
-    """Forward mode: give `out` the direction in which it moves when the inputs move along their tangents."""
-    ts = [x.tangent if type(x) is Tensor else None for x in inputs]
-    if all(t is None for t in ts):
-        return
-    MODE.pushing = False
-    try:
-        y, xs = (out, inputs) if out.requires_grad else (out.data, [x.data if type(x) is Tensor else x for x in inputs])
-        out.tangent = rule.push(ts, y, xs, params)
-    finally:
-        MODE.pushing = True
+def _other_kind(inputs: Sequence[Any]) -> Any:
+    """An operand that is neither a Tensor nor plain, such as a dual number."""
+    return next((x for x in inputs if isinstance(x, Operators) and type(x) is not Tensor), None)
 
 
 def _misfit(rule: Rule, inputs: Sequence[Any], error: Exception) -> UserError:
