@@ -199,10 +199,10 @@ def _centres(setup: "Setup") -> np.ndarray:
     first = torch.randperm(len(x), generator=generator(setup.seed, "centres"))[:20].numpy()
     centres, course = k_means(x, x[first], 60)
     figure = sheet(850, 330)
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(3, 2))).tolist()
-    for axes, centre in zip(left.subplots(4, 5).flat, centres, strict=True):
-        bare(axes, centre.reshape(8, 8))
-    axes = right.subplots()
+    grid = figure.add_gridspec(4, 8)
+    for k, centre in enumerate(centres):
+        bare(figure.add_subplot(grid[k // 5, k % 5]), centre.reshape(8, 8))
+    axes = figure.add_subplot(grid[:, 5:])
     axes.plot(course, "o-", color=GREY, markersize=3)
     quiet(axes, "J (2)", "sweep / 反復")
     return pixels(figure)

@@ -28,6 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from math import exp
 from typing import Any, Literal, final
 
 import numpy as np
@@ -99,7 +100,7 @@ def promised(f: Function, m: int) -> float:
     """The right side of (3): the modulus of continuity, on the grid with one cell of it to spare."""
     y, reach = f(GRID), int(np.ceil(1.5 / (m + 1) * (len(GRID) - 1))) + 1
     swing = max(float(np.abs(y[k:] - y[:-k]).max()) for k in range(1, min(reach, len(y) - 1) + 1))
-    return swing + 2 * np.exp(-STEEPNESS) * float(np.ptp(y))
+    return swing + 2 * exp(-STEEPNESS) * float(np.ptp(y))
 
 
 @final
