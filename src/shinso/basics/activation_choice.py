@@ -19,9 +19,9 @@ throw the piecewise linear ones out of all bounds, since they have none; limitin
 
     g <- g min(1, c / |g|)                                                     (5)
 
-prevents it. The slides' advice: ReLU in hidden layers, with (5) if it diverges; LeakyReLU if a small network loses units;
-sigmoid and tanh vanish. The measurement agrees but for one word: through five layers tanh does not vanish, it is bounded
-and never dead, and at this size it is the best of the four.
+prevents it. The slides' advice: ReLU in hidden layers, with (5) if it diverges; LeakyReLU if a small network loses
+units; sigmoid and tanh vanish. The measurement agrees but for one word: through five layers tanh does not vanish, it is
+bounded and never dead, and at this size it is the best of the four.
 
 Glorot, Bordes, Bengio 2011 (ReLU in deep networks); Maas, Hannun, Ng 2013; Pascanu, Mikolov, Bengio 2013 (clipping).
 """
@@ -269,7 +269,7 @@ def a_small_network_has_none_to_spare() -> Check:
     Source: the slides warn of dead neurons in small networks; the width is the only difference
     """
     x, _ = moons("train")
-    lost = {width: float(_start("relu", width).dead(x).all(2).any(1).mean()) for width in (3, 20)}
+    lost = {width: float(np.mean(_start("relu", width).dead(x).all(2).sum(1) > 0)) for width in (3, 20)}
     return at_least(lost[3] if lost[20] == 0 else -1.0, 0.15)
 
 
