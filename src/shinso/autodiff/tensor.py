@@ -214,7 +214,7 @@ def _seed(y: Tensor, gradient: Any, where: str) -> Any:
                             "sum it up first, or give the gradient with respect to it")
         return np.ones(y.shape, y.dtype)
     if type(gradient) is not Tensor:
-        gradient = np.asarray(gradient, y.dtype)
+        gradient = np.array(gradient, y.dtype)  # a copy: it may become somebody's .grad
     if gradient.shape != y.shape:
         raise UserError(where, f"the gradient has shape {gradient.shape}, the tensor has shape {y.shape}",
                         "give a gradient of the tensor's own shape")
@@ -266,5 +266,12 @@ def grad(output: Tensor, inputs: Tensor | Sequence[Tensor], gradient: Any = None
               keep=create_graph if retain_graph is None else retain_graph)
     found = [gradients.get(id(x)) for x in sources]
     zeros = [np.zeros(x.shape, x.dtype) if g is None else g for g, x in zip(found, sources, strict=True)]
-    results = tuple((g if isinstance(g, Tensor) else Tensor(g)) if create_graph else np.asarray(g) for g in zeros)
+    results = tuple((g if isinstance(g, Tensor) else Tensor(g)) if create_graph else _own(g, zeros) for g in zeros)
     return results[0] if single else results
+
+
+def _own(g: Any, others: Sequence[Any]) -> np.ndarray:
+    """An array that nobody else writes to: gradients may be views, or one array for several inputs."""
+    g = np.asarray(g)
+    shared = g.base is not None or not g.flags.writeable or sum(g is other for other in others) > 1
+    return np.array(g) if shared else g
