@@ -1,5 +1,7 @@
 """The formulas of the slides' net against torch's autograd, on nets of many widths."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ WIDTHS = [(4, 5, 3, 2), (1, 1, 1, 1), (2, 7, 1, 3), (6, 2, 2, 6)]
 
 def net(widths, seed):
     rng = np.random.default_rng(seed)
-    weights = [rng.normal(0, 1.5, (n, m)) for m, n in zip(widths[:-1], widths[1:], strict=True)]
+    weights = [rng.normal(0, 1.5, (n, m)) for m, n in pairwise(widths)]
     return ThreeLayers(*weights), rng.normal(size=widths[0]), rng.uniform(size=widths[-1])
 
 
@@ -60,7 +62,7 @@ def test_layer_jacobians_equal_torch(shape):
 def test_the_chain_of_random_widths_equals_torch(seed):
     rng = np.random.default_rng(seed)
     widths = rng.choice(np.arange(2, 9), 4, replace=False)
-    layers = [rng.normal(size=(n, m)) for m, n in zip(widths[:-1], widths[1:], strict=True)]
+    layers = [rng.normal(size=(n, m)) for m, n in pairwise(widths)]
     x = rng.normal(size=widths[0])
 
     def whole(x):

@@ -5,6 +5,7 @@ every function (the complex step lives from it). `OBJECTS` is for everything tha
 numbers, the nodes of both engines. `symbols()` is SymPy's.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterable
 from functools import cache, reduce
@@ -79,7 +80,7 @@ _NUMERIC: dict[str, Callable[..., Any]] = {
 
 @final
 class Objects:
-    """Anything with operators: a function is its method, or its name in `shinso.autodiff.functions`, or is built up.
+    """Anything with operators; functions of Tensors and dual numbers are those of `shinso.autodiff.functions`.
 
     max, min and abs of scalars choose by value, as a program would.
     """
@@ -90,18 +91,45 @@ class Objects:
     def apply(self, operation: str, inputs: list[Any], /) -> Any:
         if all(isinstance(part, (int, float, np.ndarray)) for part in inputs):
             return NUMBERS.apply(operation, inputs)
+        if operation == "**" and hasattr(inputs[1], "slopes"):
+            return self.power(*inputs)
         if operation in _OPERATORS:
             return _OPERATORS[operation](*inputs)
+        if any(hasattr(part, "apply") for part in inputs):
+            return self.by_rule(operation, inputs)
+        return self.of_scalars(operation, inputs)
+
+    def of_scalars(self, operation: str, inputs: list[Any]) -> Any:
+        """A function that the object has as a method, or whose derivative is known here, or that is built up."""
         method = getattr(inputs[0], operation, None)
         if len(inputs) == 1 and method is not None:
             return method()
+        if operation in _SLOPES and hasattr(inputs[0], "slopes"):
+            (x,), (f, slope) = inputs, _SLOPES[operation]
+            return type(x)(f(x.data), (x,), (slope(x.data),), operation)
         if operation in ("max", "min"):
             return reduce(lambda a, b: _chosen(operation, a, b), inputs)
         return _BUILT_UP[operation](self, *inputs)
 
+    def power(self, base: Any, exponent: Any) -> Any:
+        """base ** exponent where the exponent is a Value of the scalar engine, whose own power has numbers there."""
+        value = type(exponent)
+        base = base if isinstance(base, value) else value(base)
+        a, p = base.data, exponent.data
+        y = a**p
+        slopes = (p * a ** (p - 1) if p else 0.0, y * math.log(a) if a > 0 else math.nan if a else 0.0)
+        return value(y, (base, exponent), slopes, "**")
+
+    def by_rule(self, operation: str, inputs: list[Any]) -> Any:
+        """A function of Tensors or dual numbers by its rule."""
+        from shinso.autodiff import functions
+
+        rule = getattr(functions, {"abs": "absolute", "max": "maximum", "min": "minimum"}.get(operation, operation))
+        return rule(*inputs) if len(inputs) == 1 else reduce(rule, inputs)
+
 
 def _chosen(operation: str, a: Any, b: Any) -> Any:
-    first, second = (getattr(x, "data", getattr(x, "value", x)) for x in (a, b))
+    first, second = (getattr(x, "data", x) for x in (a, b))
     return (a if first >= second else b) if operation == "max" else (a if first <= second else b)
 
 
@@ -109,6 +137,11 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "**": operator.pow,
     "neg": operator.neg,
 }  # fmt: skip
+_SLOPES: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "sin": (math.sin, math.cos), "cos": (math.cos, lambda x: -math.sin(x)),
+    "tan": (math.tan, lambda x: 1 / math.cos(x) ** 2), "sinh": (math.sinh, math.cosh), "cosh": (math.cosh, math.sinh),
+}
+"""what the scalar engine has no method for: the function and its derivative"""
 _BUILT_UP: dict[str, Callable[..., Any]] = {
     "sqrt": lambda _, x: x**0.5,
     "tan": lambda o, x: o.apply("sin", [x]) / o.apply("cos", [x]),

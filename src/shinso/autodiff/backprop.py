@@ -217,7 +217,7 @@ def slip_c_alone_climbs() -> Check:
 
 
 def slip_d_a_sum_in_place_of_a_product() -> Check:
-    """A plus between the factors dy/du and du/dw of slide 4/4 is off by over 4 times the derivative, in 400 of 400 nets.
+    """A plus between dy/du and du/dw, as on slide 4/4, is off by over 4 times the derivative in 400 of 400 nets.
 
     Source: slip (d) of the slides; (s + h) / (s h) - 1 = 1/h + 1/s - 1 with s = h'(u) <= 1/4 and h < 1
     """
