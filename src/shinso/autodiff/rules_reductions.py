@@ -71,7 +71,7 @@ def _cross_entropy(x: np.ndarray, target: np.ndarray) -> np.ndarray:
     logs = _log_softmax(x, -1).reshape(-1, x.shape[-1])
     n = max(len(logs), 1)
     if target.dtype.kind == "f":
-        return -np.add.reduce(logs * target.reshape(logs.shape), axis=None) / n
+        return -np.add.reduce(logs * target.reshape(logs.shape).astype(x.dtype, copy=False), axis=None) / n
     return -np.add.reduce(logs[np.arange(len(logs)), target.reshape(-1)]) / n
 
 
@@ -80,7 +80,8 @@ def _cross_entropy_pull(i: int, g: Array, y: Array, xs: Sequence[Array], params:
     p = softmax.on((x,), (-1,))
     n = max(count(x.shape[:-1], None), 1)
     if target.dtype.kind == "f":
-        return (p * total(target, -1, keepdims=True).astype(x.dtype) - target) * (g / n)  # (4)
+        target = target.astype(x.dtype, copy=False)
+        return (p * total(target, -1, keepdims=True) - target) * (g / n)  # (4)
     if type(p) is np.ndarray:
         p = np.ascontiguousarray(p)
         rows = p.reshape(-1, x.shape[-1])
