@@ -164,7 +164,9 @@ class Comparison:
         method = self.methods[k]
         share = float((answers(method, x[known], y[known], x[asked], seed) == y[asked]).mean())
         self.found[draw, k] = share
-        return {"accuracy": share, f"accuracy_{method}": share}
+        so_far = {name: column[~np.isnan(column)] for name, column in zip(self.methods, self.found.T, strict=True)}
+        return {"accuracy": share, **{f"accuracy_{name}": float(values.mean()) for name, values in so_far.items()
+                                      if len(values)}}
 
     def state(self) -> dict[str, Any]:
         return {"found": self.found}

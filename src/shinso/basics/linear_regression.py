@@ -124,7 +124,8 @@ class Regression:
         largest = max(distance, float(np.linalg.norm(self.start - self.best)))
         weights = raw_weights(self.w, self.mean, self.deviation)
         names = ("a", "b", "c") if self.setup.problem == "quadratic" else ("w1", "w2", "w3", "b")
-        record = {"loss": loss, "gap": loss - self.least, **dict(zip(names, weights.tolist(), strict=True)),
+        record = {"loss": loss, "gap": max(loss - self.least, 0.0),  # below it is only rounding
+                  **dict(zip(names, weights.tolist(), strict=True)),
                   "measured": distance, "predicted": predicted, "within": 1e-10 * (1 + i) * largest}
         if self.setup.problem == "fruit":
             record["asked_field"] = float(weights @ np.append(ASKED, 1))

@@ -54,11 +54,22 @@ def smooth(values: Sequence[float], pieces: int = 30) -> list[float]:
     reach = len(values) // (2 * pieces)
     if reach < 1:
         return list(values)
-    sums = [0.0]
-    for value in values:
-        sums.append(sums[-1] + value)
-    ends = [(max(0, i - reach), min(len(values), i + reach + 1)) for i in range(len(values))]
-    return [(sums[b] - sums[a]) / (b - a) for a, b in ends]
+    width = 2 * reach + 1
+    padded = [0.0] * reach + list(values)
+    padded += [0.0] * (reach + -(len(padded) + reach) % width)  # whole blocks, counted from either end
+    # A window is the end of one block and the beginning of the next. Nothing is subtracted, so that a curve which falls
+    # by many powers of ten keeps its small values, and a positive one stays positive.
+    begun, ended = _within_blocks(padded, width), _within_blocks(padded[::-1], width)[::-1]
+    sums = [begun[i + width - 1] + (ended[i] if i % width else 0.0) for i in range(len(values))]
+    return [total / (min(len(values), i + reach + 1) - max(0, i - reach)) for i, total in enumerate(sums)]
+
+
+def _within_blocks(values: Sequence[float], width: int) -> list[float]:
+    """Running sums that begin anew every `width` values."""
+    sums: list[float] = []
+    for i, value in enumerate(values):
+        sums.append(value if i % width == 0 else sums[-1] + value)
+    return sums
 
 
 def _panel(name: str, splits: Mapping[str, list[tuple[int, float]]]) -> Panel:
