@@ -25,7 +25,7 @@ from shinso.core.setup import in_range
 
 
 def ambiguity(answers: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(error of the mean, mean error of the members, spread among them) of (2), means over x: answers (K, n), y (n,)."""
+    """(error of the mean, mean error of the members, their spread) of (2), over x: answers (K, n), y (n,)."""
     mean = answers.mean(0)  # (1)
     return (mean - y).square().mean(), (answers - y).square().mean(), (answers - mean).square().mean()
 
