@@ -16,7 +16,7 @@ from shinso.core.errors import UserError
 def test_gaussians_have_their_closed_forms_all_along():
     for row in records(build(replace(VARIANTS["default"], steps=20))):
         d = row["distance"]
-        theirs = kl_divergence(Normal(torch.tensor(0.0).double(), 1), Normal(torch.tensor(d), 1))
+        theirs = kl_divergence(Normal(torch.tensor(0.0).double(), 1), Normal(torch.tensor(d, dtype=torch.float64), 1))
         assert row["kl"] == pytest.approx(float(theirs), abs=1e-9)
         assert row["total_variation"] == pytest.approx(2 * norm.cdf(d / 2) - 1, abs=1e-3)
         for name, w in (("mmd_narrow", 0.2), ("mmd_wide", 5.0)):

@@ -53,7 +53,7 @@ def the_identity_compares_means() -> Check:
 
 
 def more_functions_never_see_less() -> Check:
-    """From one moment to four the value never falls, up to 1e-14, and it grows somewhere: the least step, if the largest is 0.1.
+    """From 1 moment to 4 the value never falls, up to 1e-14, and somewhere it grows by 0.1: the least step.
 
     Source: a sup over more is no less
     """
