@@ -24,22 +24,22 @@ def test_loss_and_gradient_are_torchs(name):
 
     loss = (answers(theirs) - answers(torch.tensor(BEST))).square().mean(-1) / 2
     loss.sum().backward()
-    ours, slope = Landscape(name, x, -0.3).slope(w)
+    ours, slope = Landscape(name, x, 0.3).slope(w)
     np.testing.assert_allclose(ours, loss.detach().numpy(), rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(slope, theirs.grad.numpy(), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_the_two_lowest_points_are_at_zero(name):
-    loss, slope = Landscape(name, inputs(30, 2), -0.5).slope(np.stack([BEST, BEST[::-1]]))
+    loss, slope = Landscape(name, inputs(30, 2), 0.5).slope(np.stack([BEST, BEST[::-1]]))
     assert np.abs(loss).max() < 1e-30 and np.abs(slope).max() < 1e-15
 
 
-@pytest.mark.parametrize("bias", [0.0, -0.5, -1.5])
-def test_the_silent_square_of_relu_grows_with_the_bias_as_predicted(bias):
+@pytest.mark.parametrize("c", [0.0, 0.5, 1.5])
+def test_the_silent_square_of_relu_grows_with_the_threshold_as_predicted(c):
     x, w = inputs(40, 0), plane(100)
-    silent = flat(Landscape("relu", x, bias).slope(w)[1])
-    assert (silent == (w * x.max() + bias <= 0).all(-1)).all()
+    silent = flat(Landscape("relu", x, c).slope(w)[1])
+    assert (silent == (w * x.max() <= c).all(-1)).all()
 
 
 def test_losses_never_rise_at_the_default_rate():

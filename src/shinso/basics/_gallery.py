@@ -2,12 +2,21 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from shinso.basics._axes import BLUE, ORANGE, quiet
 from shinso.core.figure import pixels, sheet
+
+
+class Activation(Protocol):
+    """An elementwise layer."""
+
+    def forward(self, x: np.ndarray) -> np.ndarray: ...
+
+    def backward(self, grad: np.ndarray) -> np.ndarray: ...
+
 
 NAMES = (
     ("step", "Step"), ("sigmoid", "Sigmoid"), ("tanh", "Tanh"), ("relu", "ReLU"), ("leaky_relu", "LeakyReLU"),

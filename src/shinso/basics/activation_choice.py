@@ -30,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import numpy as np
 
@@ -40,6 +40,7 @@ from shinso.autodiff.byhand.sigmoid import Sigmoid
 from shinso.autodiff.byhand.softplus import Softplus
 from shinso.autodiff.byhand.tanh import Tanh
 from shinso.basics._axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
+from shinso.basics._gallery import Activation
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
@@ -47,15 +48,6 @@ from shinso.core.record import Record
 from shinso.core.seed import derive
 from shinso.core.setup import in_range
 from shinso.data.examples import open_data
-
-
-class Activation(Protocol):
-    """An elementwise layer."""
-
-    def forward(self, x: np.ndarray) -> np.ndarray: ...
-
-    def backward(self, grad: np.ndarray) -> np.ndarray: ...
-
 
 ACTIVATIONS: dict[str, Callable[[], Activation]] = {
     "sigmoid": Sigmoid, "tanh": Tanh, "relu": ReLU, "leaky_relu": LeakyReLU,

@@ -2,20 +2,20 @@ r"""The landscape of a loss, by activation: the same network, the same data, ano
 
 A network of three layers - one input, two hidden units, one output -
 
-    y(x) = f(w_1 x + b) + f(w_2 x + b)                        (1)
+    y(x) = f(w_1 x - c) + f(w_2 x - c)                        (1)
     L(w_1, w_2) = 1/(2n) sum_i (y(x_i) - t_i)^2               (2)
-    dL/dw_j = 1/n sum_i (y(x_i) - t_i) f'(w_j x_i + b) x_i    (3)
+    dL/dw_j = 1/n sum_i (y(x_i) - t_i) f'(w_j x_i - c) x_i    (3)
 
-with b held and targets t from weights w* = (3, 1) of its own, so that the lowest point is known to be 0, and there are
+with c held and targets t from weights w* = (3, 1) of its own, so that the lowest point is known to be 0, and there are
 two of them, (3, 1) and (1, 3): the units can be exchanged. Everything is a landscape over a plane, and gradient descent
 walks in it from many starts at once.
 
-The surprise is the lower left corner. For inputs that are all positive, as brightness is, a ReLU with w_j x + b <= 0
+The surprise is the lower left corner. For inputs that are all positive, as brightness is, a ReLU with w_j x <= c
 at the largest x is silent on all data; where both units are, (3) is exactly 0 and a start stays where it is for ever.
 Sigmoid and tanh are nearly flat there, never quite; a LeakyReLU always feels its way out; a step is flat everywhere.
 Close to a lowest point every smooth one looks alike, since a squared error is nearly
 
-    L(w* + d) = 1/2 d^T H d,  H = 1/n sum_i s_i s_i^T,  s_i = (f'(w*_1 x_i + b), f'(w*_2 x_i + b)) x_i    (4)
+    L(w* + d) = 1/2 d^T H d,  H = 1/n sum_i s_i s_i^T,  s_i = (f'(w*_1 x_i - c), f'(w*_2 x_i - c)) x_i    (4)
 
 an ellipse. The pictures also show every activation of the course with its derivative.
 
@@ -25,7 +25,7 @@ Rosenblatt 1958 (the step); Rumelhart, Hinton, Williams 1986; Maas, Hannun, Ng 2
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import numpy as np
 
@@ -36,22 +36,13 @@ from shinso.autodiff.byhand.sigmoid import Sigmoid
 from shinso.autodiff.byhand.step import Step
 from shinso.autodiff.byhand.tanh import Tanh
 from shinso.basics._axes import RED, quiet
-from shinso.basics._gallery import gallery
+from shinso.basics._gallery import Activation, gallery
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
 from shinso.core.record import Record
 from shinso.core.seed import derive
 from shinso.core.setup import in_range
-
-
-class Activation(Protocol):
-    """An elementwise layer."""
-
-    def forward(self, x: np.ndarray) -> np.ndarray: ...
-
-    def backward(self, grad: np.ndarray) -> np.ndarray: ...
-
 
 ACTIVATIONS: dict[str, Callable[[], Activation]] = {
     "step": Step, "sigmoid": Sigmoid, "tanh": Tanh, "relu": ReLU, "leaky_relu": LeakyReLU, "elu": ELU,
@@ -66,13 +57,13 @@ REACH = 5.0
 class Landscape:
     """(2) and (3) over the plane, for one activation and inputs x (n,)."""
 
-    def __init__(self, name: str, x: np.ndarray, bias: float):
-        self.x, self.bias, self.activation = x, bias, ACTIVATIONS[name]()
+    def __init__(self, name: str, x: np.ndarray, c: float):
+        self.x, self.c, self.activation = x, c, ACTIVATIONS[name]()
         self.target = self.answers(BEST)
 
     def answers(self, w: np.ndarray) -> np.ndarray:
         """y for weights (..., 2): (..., n)."""
-        return self.activation.forward(w[..., None] * self.x + self.bias).sum(-2)  # (1)
+        return self.activation.forward(w[..., None] * self.x - self.c).sum(-2)  # (1)
 
     def slope(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The loss (...) and its gradient (..., 2) at weights (..., 2)."""
@@ -104,7 +95,7 @@ class Descents:
     def __init__(self, setup: "Setup"):
         self.setup, self.total = setup, setup.steps
         x = inputs(setup.examples, setup.seed)
-        self.landscapes = {name: Landscape(name, x, setup.bias) for name in ACTIVATIONS}
+        self.landscapes = {name: Landscape(name, x, setup.threshold) for name in ACTIVATIONS}
         self.w = {name: plane(setup.starts).reshape(-1, 2) for name in ACTIVATIONS}
         self.done = 0
 
@@ -165,7 +156,7 @@ def _paths(program: Descents) -> dict[str, np.ndarray]:
 @cache
 def _measured(name: str, side: int = 80) -> tuple[np.ndarray, np.ndarray]:
     """Loss and gradient over the plane, with the default network."""
-    return Landscape(name, inputs(Setup().examples, 0), Setup().bias).slope(plane(side))
+    return Landscape(name, inputs(Setup().examples, 0), Setup().threshold).slope(plane(side))
 
 
 def gradient_is_the_slope() -> Check:
@@ -175,7 +166,7 @@ def gradient_is_the_slope() -> Check:
     """
     worst, w, h = 0.0, plane(9).reshape(-1, 2), 1e-5
     for name in ("sigmoid", "tanh", "elu", "leaky_relu"):
-        landscape = Landscape(name, inputs(20, 3), -0.5)
+        landscape = Landscape(name, inputs(20, 3), 0.5)
         _, slope = landscape.slope(w)
         for j in range(2):
             up, down = (landscape.slope(w + sign * h * np.eye(2)[j])[0] for sign in (1, -1))
@@ -192,11 +183,11 @@ def only_relu_and_step_have_no_gradient() -> Check:
 
 
 def relu_is_flat_where_both_units_are_silent() -> Check:
-    """For ReLU it is exactly the square w_1, w_2 <= -b / max x, more than a quarter of the plane.
+    """For ReLU it is exactly the square w_1, w_2 <= c / max x, more than a quarter of the plane.
 
-    Source: w x + b <= 0 for all x in the data
+    Source: w x <= c for all x in the data
     """
-    edge = -Setup().bias / inputs(Setup().examples, 0).max()
+    edge = Setup().threshold / inputs(Setup().examples, 0).max()
     silent, w = flat(_measured("relu")[1]), plane(80)
     return at_least(float(silent.mean()) if (silent == (w <= edge).all(-1)).all() else 0.0, 0.25)
 
@@ -226,7 +217,7 @@ def an_ellipse_near_the_lowest_point() -> Check:
     around = 1e-4 * np.stack([np.cos(turn := np.linspace(0, 6, 25)), np.sin(turn)], -1)
     worst = 0.0
     for name in ("sigmoid", "tanh", "elu"):
-        land = Landscape(name, inputs(40, 0), -0.5)
+        land = Landscape(name, inputs(40, 0), 0.5)
         land.answers(BEST)
         s = land.activation.backward(np.ones((2, 40))) * land.x
         ellipse = ((around @ s) ** 2).mean(-1) / 2
@@ -239,7 +230,7 @@ def not_a_circle() -> Check:
 
     Source: the square root of the condition number of H in (4)
     """
-    land = Landscape("tanh", inputs(40, 0), -0.5)
+    land = Landscape("tanh", inputs(40, 0), 0.5)
     land.answers(BEST)
     s = land.activation.backward(np.ones((2, 40))) * land.x
     return at_least(float(np.sqrt(np.linalg.cond(s @ s.T))), 2)
@@ -260,7 +251,7 @@ def silent_starts_stay() -> Check:
     """
     program = Descents(Setup(steps=200))
     first = program.w["relu"]
-    silent = (first <= -Setup().bias / program.landscapes["relu"].x.max()).all(-1)
+    silent = (first <= Setup().threshold / program.landscapes["relu"].x.max()).all(-1)
     for i in range(program.total):
         program.step(i)
     stayed = [(program.w[name] == first).all(-1) for name in ("relu", "leaky_relu")]
@@ -272,9 +263,9 @@ CARD = Card(
     name_ja="活性化関数と目的関数の形",
     paper="Rumelhart, Hinton, Williams 1986, Learning representations by back-propagating errors, Nature 323",
     equations=(
-        r"y(x) = f(w_1 x + b) + f(w_2 x + b)",
+        r"y(x) = f(w_1 x - c) + f(w_2 x - c)",
         r"L(w_1, w_2) = \frac{1}{2n}\sum_i (y(x_i) - t_i)^2",
-        r"\frac{\partial L}{\partial w_j} = \frac{1}{n}\sum_i (y(x_i) - t_i)\,f'(w_j x_i + b)\,x_i",
+        r"\frac{\partial L}{\partial w_j} = \frac{1}{n}\sum_i (y(x_i) - t_i)\,f'(w_j x_i - c)\,x_i",
         r"L(w^* + d) \approx \frac{1}{2} d^T H d,\quad H = \frac{1}{n}\sum_i s_i s_i^T",
     ),
     summary="One small network under six activations: where its loss is flat, and where descent comes from there.",
@@ -298,12 +289,12 @@ CARD = Card(
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """The data, the bias that is held, and how gradient descent walks."""
+    """The data, the threshold that is held, and how gradient descent walks."""
 
     examples: int = 40
     """number of inputs, uniform on 0.1 to 2"""
-    bias: float = -0.5
-    """b of both units; the further below 0, the larger the silent square of ReLU"""
+    threshold: float = 0.5
+    """c of both units; the larger, the larger the silent square of ReLU"""
     starts: int = 9
     """starts along each side of the plane"""
     lr: float = 0.4
@@ -314,7 +305,7 @@ class Setup:
     """of the inputs"""
 
 
-VARIANTS = {"smoke": Setup(steps=60), "default": Setup(), "no-bias": Setup(bias=0.0)}
+VARIANTS = {"smoke": Setup(steps=60), "default": Setup(), "no-threshold": Setup(threshold=0.0)}
 
 
 def build(setup: Setup, place: Place = Place()) -> Descents:  # noqa: B008 - Place is frozen
