@@ -1,1 +1,1 @@
-"""Differentiation from first principles on NumPy alone: reverse and forward mode, numerical, symbolic, layers by hand."""
+"""Differentiation from first principles on NumPy alone: both modes, numerical, symbolic, layers by hand."""

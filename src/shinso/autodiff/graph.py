@@ -41,7 +41,7 @@ from shinso.core.card import Card, Check, at_least, exactly
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BackwardStep", "ForwardStep", "Graph", "Node", "backward", "dot", "draw", "forward", "gradients",
+__all__ = ["BackwardStep", "ForwardStep", "Graph", "Node", "backward", "dot", "draw", "extent", "forward", "gradients",
            "graph_of", "local", "number", "svg"]  # fmt: skip
 
 def dot(graph: Graph, known: Mapping[int, Array] | None = None) -> str:
@@ -68,6 +68,13 @@ def draw(axes: "Axes", graph: Graph, known: Mapping[int, Array] | None = None, *
          direction: Direction = "right") -> None:
     """The same picture on matplotlib's axes."""
     _drawing.draw_on(axes, _drawing.arrange(_boxes(graph, known or {}), direction), highlight)
+
+
+def extent(graph: Graph, known: Mapping[int, Array] | None = None, *, direction: Direction = "right",
+           ) -> tuple[float, float]:
+    """Width and height of the picture in its own units, one of which is a pixel of the SVG."""
+    picture = _drawing.arrange(_boxes(graph, known or {}), direction)
+    return picture.width, picture.height
 
 
 def _boxes(graph: Graph, known: Mapping[int, Array]) -> list[Box]:
