@@ -13,7 +13,7 @@ from shinso.core.errors import UserError
 
 @pytest.mark.parametrize("source", ["digits", "noise"])
 def test_the_error_is_what_numpys_singular_values_say(source):
-    program = build(Setup(source=source, side=2))
+    program = build(Setup(source=source, across=2))
     s = np.linalg.svd(program.page, compute_uv=False)
     for i, row in enumerate(records(program)):
         assert row["measured"] == pytest.approx(np.sqrt((s[i:] ** 2).sum()), abs=1e-11)
@@ -26,12 +26,12 @@ def test_the_loss_only_falls():
 
 
 def test_the_page_holds_whole_digits():
-    page = low_rank._page(Setup(side=2, seed=3))
+    page = low_rank._page(Setup(across=2, seed=3))
     assert page.shape == (56, 56) and 0 <= page.min() < page.max() <= 1
     assert all(tile.max() > 0.5 for row in np.split(page, 2) for tile in np.split(row, 2, axis=1))
 
 
-@pytest.mark.parametrize("side", [0, 1, 21])
-def test_an_unreasonable_page_is_refused(side):
-    with pytest.raises(UserError, match="side"):
-        build(replace(Setup(), side=side))
+@pytest.mark.parametrize("across", [0, 1, 21])
+def test_an_unreasonable_page_is_refused(across):
+    with pytest.raises(UserError, match="across"):
+        build(replace(Setup(), across=across))

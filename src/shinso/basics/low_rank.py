@@ -61,12 +61,12 @@ class LowRank:
 
 def _page(setup: "Setup") -> np.ndarray:
     """A square of side x side digits, or noise of the same size, with values from 0 to 1: float64."""
-    size, draw = 28 * setup.side, generator(setup.seed, "page")
+    size, draw = 28 * setup.across, generator(setup.seed, "page")
     if setup.source == "noise":
         return torch.rand(size, size, generator=draw, dtype=torch.float64).numpy()
-    chosen = torch.randperm(COUNT, generator=draw)[: setup.side**2].numpy()
+    chosen = torch.randperm(COUNT, generator=draw)[: setup.across**2].numpy()
     tiles = enlarged(originals()[0][chosen]) / 255
-    return tiles.reshape(setup.side, setup.side, 28, 28).transpose(0, 2, 1, 3).reshape(size, size)
+    return tiles.reshape(setup.across, setup.across, 28, 28).transpose(0, 2, 1, 3).reshape(size, size)
 
 
 def _ranks(page: np.ndarray, factors: SVD, k: int) -> np.ndarray:
@@ -111,7 +111,7 @@ def every_rank_misses_what_was_predicted() -> Check:
 
     Source: Eckart and Young 1936; equation (2)
     """
-    program, worst = LowRank(Setup(side=2)), 0.0
+    program, worst = LowRank(Setup(across=2)), 0.0
     for i in range(program.total):
         row = program.step(i)
         worst = max(worst, abs(float(row["measured"]) - float(row["predicted"])),
@@ -172,14 +172,14 @@ class Setup:
 
     source: Literal["digits", "noise"] = "digits"
     """handwritten digits, or noise of the same size to compare with"""
-    side: int = 3
+    across: int = 3
     """digits on each side of the square page, from 2"""
     seed: int = 0
     """of the choice of the digits, or of the noise"""
 
 
 VARIANTS = {
-    "smoke": Setup(side=2),
+    "smoke": Setup(across=2),
     "default": Setup(),
     "noise": Setup(source="noise"),
 }
@@ -187,7 +187,7 @@ VARIANTS = {
 
 def build(setup: Setup, place: Place = Place()) -> LowRank:  # noqa: B008 - a frozen value
     """The program at rank 0; it computes in float64 on the CPU wherever `place` is."""
-    in_range(setup, ("side",))
-    if not 2 <= setup.side <= 20:
-        raise UserError("side", f"{setup.side} digits on a side are not from 2 to 20", "give a number from 2 to 20")
+    in_range(setup, ("across",))
+    if not 2 <= setup.across <= 20:
+        raise UserError("across", f"{setup.across} digits on a side are not from 2 to 20", "give a number from 2 to 20")
     return LowRank(setup)
