@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shinso.autodiff import functions, tensor  # noqa: F401 - their import fills the table of rules
+from shinso.autodiff import activations, functions, tensor  # noqa: F401 - their import fills the table of rules
 from shinso.autodiff.rules import RULES, Elementwise
 from shinso.autodiff.tensor import Tensor, grad
 
@@ -29,7 +29,7 @@ MASKS = [DRAW.random((2, 3, 2, 2)) < 0.5 for _ in range(4)]
 PAIRS = ((2, 2), (2, 2))
 OVERLAP = ((3, 2), (1, 2))
 UNARY = ["negative", "square", "exp", "expm1", "sin", "cos", "tan", "arctan", "sinh", "cosh", "tanh", "sigmoid",
-         "softplus"]  # fmt: skip
+         "softplus", "normal_cdf"]  # fmt: skip
 KEPT = [(None, False), (0, False), (1, True), ((0, 2), False), (-1, True)]
 EXAMPLES = {
     **{name: [((normal(2, 3),), ()), ((normal(),), ())] for name in UNARY},
