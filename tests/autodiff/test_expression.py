@@ -2,6 +2,8 @@
 
 import cmath
 import math
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -144,3 +146,9 @@ def test_whole_powers_of_negative_numbers_keep_a_tiny_imaginary_part():
 def test_a_tree_holds_no_more_than_its_bounds():
     deep = "exp(" * (DEEPEST - 1) + "x" + ")" * (DEEPEST - 1)
     assert sum(1 for _ in nodes(parse(deep).tree)) == DEEPEST
+
+
+def test_importing_these_parts_imports_numpy_alone():
+    code = ("import sys; from shinso.autodiff import algebra, backprop, compare, expression, graph, numerical, symbolic;"
+            "found = {'torch', 'sympy', 'scipy', 'matplotlib', 'numba'} & set(sys.modules); assert not found, found")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -268,6 +268,17 @@ def equal_widths_hide_the_wrong_order() -> Check:
     return at_least(float(np.linalg.norm(one @ two @ three - product) / np.linalg.norm(product)), 0.1)
 
 
+def the_documents_points_give_another_derivative() -> Check:
+    """df3/dW3 taken at f2(f3(x)), as the document writes, is off by more than a hundredth of the one at f2(f1(x)).
+
+    Source: the document beside (7); all widths 4, for with others f3(x) does not exist
+    """
+    (W1, W2, W3), x = _layers((4, 4, 4, 4))
+    right, _ = layer_jacobians(W3, sigmoid(W2 @ sigmoid(W1 @ x)))
+    document, _ = layer_jacobians(W3, sigmoid(W2 @ sigmoid(W3 @ x)))
+    return at_least(float(np.linalg.norm(document - right) / np.linalg.norm(right)), 0.01)
+
+
 def both_layer_jacobians_keep_their_index() -> Check:
     """Both derivatives of (8) equal the complex step entry by entry, by weight and by input, to 1e-14.
 
@@ -336,6 +347,7 @@ CARD = Card(
         the_jacobian_is_the_product,
         only_one_order_fits,
         equal_widths_hide_the_wrong_order,
+        the_documents_points_give_another_derivative,
         both_layer_jacobians_keep_their_index,
         the_documents_sum_is_the_gradient_of_the_sum,
     ),
