@@ -85,7 +85,7 @@ class Unrolled:
         if setup.bend == "identity":
             self.s = self.s / self.s.norm().clamp_min(1e-300)  # its length does not matter to (2), and may overflow
         self.J = one @ self.J  # (2)
-        size = float(torch.linalg.matrix_norm(self.J, 2))
+        size = max(float(torch.linalg.matrix_norm(self.J, 2)), 1e-300)  # 0 where tanh is flat in float64
         self.J, self.log_size = self.J / size, self.log_size + float(np.log(size))
         other = torch.randn(setup.units, setup.units, generator=self.chance, dtype=torch.float64)
         self.x = other @ self.x * (setup.rho / setup.units**0.5)

@@ -196,7 +196,8 @@ def _directions(program: Regression) -> np.ndarray:
     t = np.unique(np.geomspace(1, max(program.total, 2), 60).astype(int))
     left = np.abs(1 - program.lr * program.speeds)
     for speed, share, colour in zip(program.speeds[::-1], left[::-1], (RED, ORANGE, GREEN, BLUE), strict=False):
-        axes.plot(t, np.clip(share ** t.astype(float), 1e-12, 1e3), color=colour, label=f"λ = {speed:.4g}")
+        log_left = np.clip(t * np.log10(max(share, 1e-300)), -12, 3)
+        axes.plot(t, 10.0**log_left, color=colour, label=f"λ = {speed:.4g}")
     if program.moves:
         parts = np.abs(program.directions.T @ (program.w - program.best))
         first = np.abs(program.directions.T @ (program.start - program.best))

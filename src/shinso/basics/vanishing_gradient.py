@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
+from math import nan, prod
 from typing import Any, Literal, final
 
 import numpy as np
@@ -92,9 +93,10 @@ def carried(deltas: list[Tensor]) -> float:
 
 
 def at_most_carried(layers: Layers, activation: str) -> float:
-    """The product of (3)."""
-    factors = [STEEPEST[activation] * float(torch.linalg.matrix_norm(weight, 2)) for weight, _ in layers[1:]]
-    return float(np.prod(factors))
+    """The product of (3); nan where the weights have left the numbers, which ends a run with its reason."""
+    if not all(bool(weight.isfinite().all()) for weight, _ in layers):
+        return nan
+    return prod(STEEPEST[activation] * float(torch.linalg.matrix_norm(weight, 2)) for weight, _ in layers[1:])
 
 
 def train(layers: Layers, x: Tensor, y: Tensor, activation: str, lr: float) -> tuple[float, list[Tensor]]:
