@@ -17,11 +17,13 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from shinso.core.card import Card, Check, at_most, exactly
+from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from
 from shinso.core.setup import in_range
 from shinso.data.examples import open_data
 from shinso.kernels.mlp import mlp_cross_entropy, mlp_gradient
+from shinso.learn.by_numpy import ENGINES
 from shinso.learn.classify import CLASSIFY
 from shinso.learn.schedules import constant, cosine
 from shinso.learn.supervised import Batch, Plan, Supervised
@@ -134,6 +136,8 @@ class Setup:
     """course of the learning rate over the run"""
     patience: int = 0
     """evaluations without improvement before stopping early; 0: never"""
+    engine: Literal["torch", "tape", "byhand"] = "torch"
+    """who computes the gradient: torch, or NumPy alone through shinso.autodiff's tape or its layers byhand"""
     seed: int = 0
     """of the first weights and the order"""
 
@@ -142,6 +146,7 @@ VARIANTS = {
     "smoke": Setup(epochs=2, hidden=(16,)),
     "default": Setup(),
     "mnist": Setup(data="mnist", epochs=10, batch_size=100),
+    "numpy": Setup(engine="tape"),
     "xor": Setup(data="xor", hidden=(16,), epochs=60, lr=0.01),
     "spirals": Setup(data="spirals", hidden=(64, 64), epochs=200, lr=0.01),
 }
@@ -150,6 +155,9 @@ VARIANTS = {
 def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a frozen value
     """The training program, for images and points alike."""
     in_range(setup, ("epochs", "batch_size", "lr"))
+    if setup.engine != "torch" and (place.device != "cpu" or place.precision != "fp32" or place.compile):
+        raise UserError("--engine", f"{setup.engine} computes with NumPy: on the CPU, in fp32, nothing compiled",
+                        "leave --device, --precision and --compile as they are")
     data = open_data(setup.data)
     with drawing_from(setup.seed, "weights"):
         network = MLP((prod(data.about.shape), *setup.hidden, len(data.about.classes))).to(place.device)
@@ -157,4 +165,5 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
     optimiser = rule(network.parameters(), lr=setup.lr, fused=place.device != "mps")
     schedule = {"cosine": cosine, "constant": constant}[setup.schedule]
     plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=schedule)
-    return Supervised(network, optimiser, replace(CLASSIFY, objective=objective, gradient=gradient), data, plan, place)
+    slopes = gradient if setup.engine == "torch" else ENGINES[setup.engine]
+    return Supervised(network, optimiser, replace(CLASSIFY, objective=objective, gradient=slopes), data, plan, place)

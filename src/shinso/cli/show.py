@@ -1,6 +1,7 @@
 """`shinso show PATH`: the card of one system or part, or a page of all that stand in a folder."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +10,9 @@ from shinso.cli.command import Command, flag, option
 from shinso.cli.layout import definitions, styled, terminal_width, wrap
 from shinso.cli.list import entry, of_kind, print_json
 from shinso.cli.phrases import language, say
+
+if TYPE_CHECKING:
+    from shinso.report.story import Chapter
 
 
 def command() -> click.Command:
@@ -35,8 +39,20 @@ def _write(path: str, file: Path) -> None:
 
     everything = index.cards()
     cards = [everything[path]] if path in everything else of_kind(list(everything.values()), path)
-    atomic_write_text(file, book(path, cards, language()))
+    atomic_write_text(file, book(path, [_chapter(one) for one in cards], language()))
     print(say("show.written", file=file, count=len(cards)))
+
+
+def _chapter(one: index.System) -> "Chapter":
+    from shinso.report.story import Chapter, Claim
+
+    pairs = zip(one.facts, one.facts_in("ja"), strict=True)
+    claims = [Claim(fact.claim, fact.source, claim_ja=said.claim, source_ja=said.source) for fact, said in pairs]
+    return Chapter(path=one.path, card=one.card, claims=claims, commands=_commands(one))
+
+
+def _commands(one: index.System) -> list[str]:
+    return [f"shinso run {one.path}"] * one.runs + [f"shinso check {one.path}"]
 
 
 def card_lines(one: index.System) -> list[str]:
@@ -56,8 +72,7 @@ def card_lines(one: index.System) -> list[str]:
     lines += _section("word.notes", [("*", note) for note in notes])
     lines += _section("word.topics", [("", ", ".join(card["topics"]))] if card["topics"] else [])
     lines += _section("word.file", [("", str(one.file))])
-    commands = ["run", "check"] if one.runs else ["check"]
-    return [*lines, "", *(styled(f"shinso {verb} {one.path}", "cyan") for verb in commands)]
+    return [*lines, "", *(styled(line, "cyan") for line in _commands(one))]
 
 
 def _section(title: str, rows: list[tuple[str, str]]) -> list[str]:

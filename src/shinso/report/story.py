@@ -32,6 +32,17 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """One card in a book of cards."""
+
+    path: str
+    card: Mapping[str, Any]
+    claims: Sequence[Claim]
+    commands: Sequence[str]
+    """what a reader would type next"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Story:
     """A run, told."""
 
