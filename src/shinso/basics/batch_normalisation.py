@@ -218,4 +218,4 @@ def _draw(rows: Columns) -> dict[str, np.ndarray]:
                       color="tab:blue" if flag else "tab:orange", label=f"{name}, v = {v:g}")
     axes.set(xlabel="layer / 層", ylabel="standard deviation / 標準偏差")
     axes.legend()
-    return {"rates": pixels(rates), "layer_spread": pixels(layers)}
+    return {"by_rate": pixels(rates), "layer_spread": pixels(layers)}
