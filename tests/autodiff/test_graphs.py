@@ -46,14 +46,15 @@ def fits(a, b):
 
 UNARY = {
     "negative": (lambda x: -x, lambda x: -x), "exp": (F.exp, torch.exp), "expm1": (F.expm1, torch.expm1),
-    "tanh": (F.tanh, torch.tanh), "sin": (F.sin, torch.sin), "cos": (F.cos, torch.cos), "square": (F.square, torch.square),
+    "tanh": (F.tanh, torch.tanh), "sin": (F.sin, torch.sin), "cos": (F.cos, torch.cos),
+    "square": (F.square, torch.square),
     "sigmoid": (F.sigmoid, torch.sigmoid), "softplus": (F.softplus, torch.nn.functional.softplus),
     "sqrt": (lambda x: F.sqrt(x * x + 1), lambda x: (x * x + 1).sqrt()), "sinh": (F.sinh, torch.sinh),
     "log": (lambda x: F.log(x * x + 0.5), lambda x: (x * x + 0.5).log()), "cosh": (F.cosh, torch.cosh),
     "log1p": (lambda x: F.log1p(x * x), lambda x: (x * x).log1p()), "arctan": (F.arctan, torch.atan),
     "reciprocal": (lambda x: F.reciprocal(x * x + 1), lambda x: (x * x + 1).reciprocal()),
     "cube": (lambda x: x**3, lambda x: x**3), "power": (lambda x: (x * x + 1) ** 0.7, lambda x: (x * x + 1) ** 0.7),
-    "quotient": (lambda x: 2.0 / (x * x + 1), lambda x: 2.0 / (x * x + 1)), "base": (lambda x: 1.5**x, lambda x: 1.5**x),
+    "quotient": (lambda x: 2.0 / (x * x + 1),) * 2, "base": (lambda x: 1.5**x,) * 2,
 }  # fmt: skip
 KINKED = {
     "relu": (F.relu, torch.relu, 0.0), "absolute": (abs, torch.abs, 0.0),
@@ -121,7 +122,7 @@ def reduction(pool, code):
     x, u = pool[code[1] % len(pool)]
     axis, keep, kind = axes(x, code[2]), bool(code[3] & 1), code[3] // 2 % 6
     n = x.size if axis is None else int(np.prod([x.shape[i] for i in np.atleast_1d(axis)]))
-    if kind == 0 or n == 0 and kind != 4:
+    if kind == 0 or (n == 0 and kind != 4):
         return x.sum(axis, keep), u.sum(full(x, axis), keep) if x.ndim else u.sum()
     if kind == 1:
         return x.mean(axis, keep), u.mean(full(x, axis), keep) if x.ndim else u.mean()
@@ -226,7 +227,8 @@ def worst(codes, shapes, seed) -> float:
     slope = sum((g * v).sum() for g, _, v in pairs)
     if pairs and isinstance(slope, Tensor) and slope.requires_grad:
         second = grad(slope, ours, retain_graph=True)
-        wanted = torch.autograd.grad(sum((u * torch.as_tensor(v)).sum() for _, u, v in pairs), theirs, allow_unused=True)
+        other = sum((u * torch.as_tensor(v)).sum() for _, u, v in pairs)
+        wanted = torch.autograd.grad(other, theirs, allow_unused=True)
         scale = max([1.0, *(float(np.abs(u.data).max()) for u in first if u.size)])
         errors += [distance(x / scale, None if u is None else u / scale) for x, u in zip(second, wanted, strict=True)]
     loss.backward()

@@ -219,7 +219,8 @@ def conv2d(x: Array, weight: Array, bias: Array | None = None, stride: int | tup
                         "give images (batch, channel, height, width) and kernels (out, channel, height, width)")
     cols = im2col(x, weight.shape[2:], stride, padding)
     out, rows, columns, n = weight.shape[0], *cols.shape[3:]
-    y = matmul(weight.reshape(out, -1), cols.reshape(-1, rows * columns * n))
+    inner = x.shape[1] * cols.shape[1] * cols.shape[2]
+    y = matmul(weight.reshape(out, inner), cols.reshape(inner, rows * columns * n))
     if bias is not None:
         y = y + bias.reshape(-1, 1)
     return y.reshape(out, rows, columns, n).transpose(3, 0, 1, 2)

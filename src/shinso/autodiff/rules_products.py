@@ -8,6 +8,7 @@ Axes that broadcasting added are summed over afterwards.
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from shinso.autodiff.rules import Array, Multilinear, broadcast_to, sum_to
 
 def _columns(x: Array) -> Array:
     """All axes but the last laid in one: (..., n) to (rows, n)."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    return x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
 
 
 def _as_matrices(g: Array, a: Array, b: Array) -> tuple[Array, Array, Array]:
