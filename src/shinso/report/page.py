@@ -102,7 +102,8 @@ def _results(story: Story) -> str:
     names = sorted(story.metrics, key=lambda name: order[split_name(name)[1]])
     shown = names[:1] + [n for n in names[1:] if split_name(n)[1] == split_name(names[0])[1]] if names else []
     shown.sort(key=lambda name: split_name(name)[0] == "loss")
-    tiles = [f'<div class="tile"><b>{_figure(n, story.metrics[n])}</b>{_metric(n)}</div>' for n in shown]
+    alone = all(split_name(name)[1] == "train" for name in story.metrics)  # nothing was held out: no need to say so
+    tiles = [f'<div class="tile"><b>{_figure(n, story.metrics[n])}</b>{_metric(n, alone=alone)}</div>' for n in shown]
     tiles.append(f'<div class="tile"><b>{story.steps:,}</b><small>{both("steps")}</small></div>')
     if "total" in story.timing:
         total = seconds(story.timing["total"])
@@ -111,12 +112,17 @@ def _results(story: Story) -> str:
 
 
 def _figure(name: str, value: float) -> str:
-    return f"{100 * value:.2f}<i>%</i>" if split_name(name)[0] == "accuracy" and 0 <= value <= 1 else number(value)
+    return f"{100 * value:.2f}<i>%</i>" if split_name(name)[0] == "accuracy" and 0 <= value <= 1 else _short(value)
 
 
-def _metric(key: str) -> str:
+def _short(value: float) -> str:
+    """A figure that fits a tile: three digits where it is small."""
+    return f"{value:.3g}" if 0 < abs(value) < 1 else number(value)
+
+
+def _metric(key: str, *, alone: bool) -> str:
     name, split = split_name(key)
-    return f"<small>{_name(name)} · {both(split)}</small>"
+    return f"<small>{_name(name)}</small>" if alone else f"<small>{_name(name)} · {both(split)}</small>"
 
 
 def _name(name: str) -> str:
