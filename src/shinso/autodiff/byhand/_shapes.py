@@ -29,6 +29,6 @@ def within(where: str, classes: np.ndarray, num_classes: int) -> None:
     """Raises UserError unless `classes` are integers from 0 to num_classes - 1."""
     if classes.dtype.kind not in "iu":
         raise UserError(where, f"classes are counted, but these are {classes.dtype}", "give integers")
-    if classes.size and (classes.min() < 0 or classes.max() >= num_classes):
+    if classes.size and (np.minimum.reduce(classes, None) < 0 or np.maximum.reduce(classes, None) >= num_classes):
         raise UserError(where, f"classes from {classes.min()} to {classes.max()} are not all among {num_classes}",
                         f"give classes from 0 to {num_classes - 1}")

@@ -21,11 +21,14 @@ def pairs(params: Arrays, grads: Arrays) -> Iterator[tuple[str, np.ndarray, np.n
     """Name, weight and gradient of each gradient; one without a weight, or none at all, is refused."""
     if not grads:
         raise UserError("update", "there are no gradients", "call backward before update")
+    weights = dict(params.items())
     for name, grad in grads.items():
-        if name not in params:
+        weight = weights.get(name)
+        if weight is None:
             raise UserError("update", f"'{name}' has a gradient but is no parameter", "give the same layer's params")
-        fits("update", f"the gradient of '{name}'", grad.shape, params[name].shape)
-        yield name, params[name], grad
+        if grad.shape != weight.shape:
+            fits("update", f"the gradient of '{name}'", grad.shape, weight.shape)
+        yield name, weight, grad
 
 
 class Memory(dict[str, np.ndarray]):

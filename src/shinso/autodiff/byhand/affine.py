@@ -48,6 +48,7 @@ class Affine:
     def backward(self, grad: np.ndarray) -> np.ndarray:
         weight = self.params["weight"]
         fits("affine", "the gradient", grad.shape, (len(self.rows), weight.shape[1]))
+        self.grads = {}  # the old ones make room first, unless somebody holds them
         self.grads = {"weight": self.rows.T @ grad, "bias": np.add.reduce(grad, 0)}  # (2)
         if not self.wants_input_gradient:
             return np.empty(0, grad.dtype)

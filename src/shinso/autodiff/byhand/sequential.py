@@ -10,7 +10,7 @@ brackets in (2) stand so that a vector, never a matrix, is passed on.
 Rumelhart, Hinton, Williams 1986 (the backward pass); Collobert, Kavukcuoglu, Farabet 2011 (the container's name).
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import ItemsView, Iterator, MutableMapping
 from typing import Any, Protocol, cast, final
 
 import numpy as np
@@ -55,6 +55,11 @@ class Gathered(MutableMapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return sum(len(getattr(layer, self.attribute, ())) for layer in self.layers)
+
+    def items(self) -> ItemsView[str, np.ndarray]:
+        """All at once: one look at every layer, where a look-up of each name would take as many."""
+        return {f"{number}.{name}": array for number, layer in enumerate(self.layers)
+                for name, array in getattr(layer, self.attribute, {}).items()}.items()
 
     def _place(self, name: str) -> tuple[Any, str]:
         number, _, last = name.partition(".")
