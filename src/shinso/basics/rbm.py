@@ -26,7 +26,6 @@ Hinton and Salakhutdinov 2006.
 """
 
 from dataclasses import dataclass
-from itertools import product
 from math import isqrt
 from typing import Any, final
 
@@ -35,6 +34,7 @@ import torch
 from torch import Tensor
 
 from shinso.basics._axes import bare
+from shinso.basics.dropout import every_mask
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
@@ -87,11 +87,6 @@ def contrast(weights: Weights, v: Tensor, dreamt: Tensor) -> Weights:
     """Mean of (5) over a batch (n, visible): the directions for W, a, b."""
     h, other = hidden_given(weights, v), hidden_given(weights, dreamt)
     return (v.T @ h - dreamt.T @ other) / len(v), (v - dreamt).mean(0), (h - other).mean(0)
-
-
-def states(n: int) -> Tensor:
-    """All 2^n states of n units, (2^n, n)."""
-    return torch.tensor(list(product((0.0, 1.0), repeat=n)), dtype=torch.float64)
 
 
 def first_weights(visible: int, hidden: int, size: float, seed: int) -> Weights:
@@ -202,7 +197,7 @@ def _tiny(seed: int, size: float = 1.0) -> tuple[Weights, Tensor, Tensor]:
     """A machine of 4 + 3 units and all their states."""
     draw = generator(seed, "tiny")
     weights = tuple(size * torch.randn(*shape, generator=draw, dtype=torch.float64) for shape in ((4, 3), (4,), (3,)))
-    return weights, states(4), states(3)  # pyright: ignore[reportReturnType] - three of them
+    return weights, every_mask(4), every_mask(3)  # pyright: ignore[reportReturnType] - three of them
 
 
 def _joint(weights: Weights, v: Tensor, h: Tensor) -> Tensor:
