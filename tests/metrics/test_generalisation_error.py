@@ -31,5 +31,9 @@ def test_the_measured_error_is_the_weighted_square():
 def test_wrong_shapes_are_refused():
     with pytest.raises(UserError, match="fit"):
         expected_error(np.eye(3), np.ones(2), np.ones(3), 1.0, np.full(3, 1 / 3))
+    with pytest.raises(UserError, match="sum"):
+        generalisation_error([[1.0, 2.0]], [1.0, 2.0], [1.0, 1.0])
+    with pytest.raises(UserError, match="fit"):
+        generalisation_error([[1.0, 2.0]], [1.0], [1.0])
     with pytest.raises(UserError, match="degree"):
         smoother([0.0, 0.0], [0.0], 1)

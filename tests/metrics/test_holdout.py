@@ -20,7 +20,7 @@ def test_every_class_is_on_both_sides():
 
 @pytest.mark.parametrize(("n", "share", "classes"), [
     (10, 0.0, None), (10, 1.0, None), (1, 0.5, None), (10, np.nan, None), (3, 0.9, None), (4, 0.5, [0, 0, 0, 1]),
-    (4, 0.5, [0, 1]), (6, 0.2, [0, 0, 1, 1, 2, 2]),
+    (4, 0.5, [0, 1]), (3, 0.5, [[0], [1, 2], 0]), ("10", 0.5, None), (6, 0.2, [0, 0, 1, 1, 2, 2]),
 ])  # fmt: skip
 def test_empty_parts_and_lonely_classes_are_refused(n, share, classes):
     with pytest.raises(UserError):

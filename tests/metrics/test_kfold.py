@@ -41,5 +41,7 @@ def test_what_has_no_shortcut_is_refused():
         leave_one_out_errors(np.ones((5, 1)), np.ones(5))
     with pytest.raises(UserError, match="without example 2"):
         leave_one_out_errors([[0.0], [0.0], [1.0]], [1.0, 2.0, 3.0])
-    with pytest.raises(UserError, match="pairs"):
+    with pytest.raises(UserError, match="finite"):
         leave_one_out_errors([[np.nan], [0.0]], [1.0, 2.0])
+    with pytest.raises(UserError, match="pairs"):
+        leave_one_out_errors([[1.0], [0.0]], [1.0])

@@ -12,7 +12,7 @@ import numpy as np
 
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import numbers, positive
+from shinso.maths.inputs import numbers, positive
 
 WHERE = "awgn"
 

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, about, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import masses, numbers
 from shinso.maths.conditional import given, marginals
+from shinso.maths.inputs import masses, numbers
 from shinso.maths.log_sum_exp import log_sum_exp
 
 
@@ -32,7 +32,10 @@ def posterior(prior: ArrayLike, likelihood: ArrayLike) -> np.ndarray:
 
 def log_posterior(log_prior: ArrayLike, log_likelihood: ArrayLike) -> np.ndarray:
     """(2): log P(H | E) (h,), for evidence of any length; -inf is allowed for what is excluded."""
-    prior, likelihood = np.asarray(log_prior), np.asarray(log_likelihood)
+    try:
+        prior, likelihood = np.asarray(log_prior), np.asarray(log_likelihood)
+    except (ValueError, RuntimeError):
+        raise UserError("bayes", "the logarithms are no vectors", "give two vectors (h,)") from None
     if prior.ndim != 1 or prior.shape != likelihood.shape or prior.size == 0:
         raise UserError("bayes", f"the shapes are {prior.shape} and {likelihood.shape}", "give two vectors (h,)")
     if not (prior.dtype.kind in "iuf" and likelihood.dtype.kind in "iuf" and (prior + likelihood < np.inf).all()):

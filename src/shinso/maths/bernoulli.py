@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, exactly
-from shinso.maths._inputs import count, numbers, share
+from shinso.maths.inputs import count, numbers, share
 
 
 @final

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_most, exactly
-from shinso.maths._inputs import count, positive, share
 from shinso.maths.gaussian import Gaussian
+from shinso.maths.inputs import count, positive, share
 
 
 @final

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, about, at_most, exactly
 from shinso.core.errors import UserError
-from shinso.maths._inputs import numbers, unit, x_log_y
+from shinso.maths.inputs import numbers, unit, x_log_y
 
 
 def binary_entropy(p: ArrayLike, base: float = e) -> np.ndarray:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import numbers
+from shinso.maths.inputs import numbers
 
 Pair = tuple[np.ndarray, np.ndarray]
 """(re, im), two float64 arrays of one shape"""
@@ -33,17 +33,20 @@ def pair(re: ArrayLike, im: ArrayLike) -> Pair:
 
 def add(x: Pair, y: Pair) -> Pair:
     """x + y, elementwise."""
+    _known(x, y)
     return x[0] + y[0], x[1] + y[1]
 
 
 def multiply(x: Pair, y: Pair) -> Pair:
     """(1), elementwise."""
+    _known(x, y)
     (a, b), (c, d) = x, y
     return a * c - b * d, a * d + b * c
 
 
 def matrix_product(x: Pair, y: Pair) -> Pair:
     """(1) with matrix products: (n, k) and (k, m) -> (n, m)."""
+    _known(x, y)
     (a, b), (c, d) = x, y
     if a.ndim != 2 or c.ndim != 2 or a.shape[1] != c.shape[0]:
         raise UserError(WHERE, f"matrices {a.shape} and {c.shape} have no product", "let the inner sizes agree")
@@ -52,11 +55,13 @@ def matrix_product(x: Pair, y: Pair) -> Pair:
 
 def hermitian(x: Pair) -> Pair:
     """(3), left: transposed and conjugated."""
+    _known(x)
     return x[0].T, -x[1].T
 
 
 def inverse(x: Pair) -> Pair:
     """Through (2); UserError for a singular matrix. The real part may be singular."""
+    _known(x)
     a, b = x
     if a.ndim != 2 or a.shape[0] != a.shape[1]:
         raise UserError(WHERE, f"a matrix {a.shape} has no inverse", "give a square matrix")
@@ -76,9 +81,12 @@ def pseudo_inverse(x: Pair) -> Pair:
 
 def fft(x: Pair) -> Pair:
     """(4) of vectors (..., N): halves while N is even, the sum written out for what is left."""
+    _known(x)
+    if x[0].ndim == 0 or x[0].shape[-1] == 0:
+        raise UserError(WHERE, f"there is no transform of {x[0].shape}", "give vectors of one entry at least")
     (a, b), n = x, x[0].shape[-1]
-    if n % 2 or n == 0:
-        angle = -2 * pi * (np.outer(np.arange(n), np.arange(n)) % max(n, 1)) / max(n, 1)
+    if n % 2:
+        angle = -2 * pi * (np.outer(np.arange(n), np.arange(n)) % n) / n
         turn = np.cos(angle), np.sin(angle)
         return a @ turn[0] - b @ turn[1], a @ turn[1] + b @ turn[0]
     even, odd = fft((a[..., ::2], b[..., ::2])), fft((a[..., 1::2], b[..., 1::2]))
@@ -89,9 +97,17 @@ def fft(x: Pair) -> Pair:
 
 def inverse_fft(x: Pair) -> Pair:
     """The way back: parts swapped before and after, divided by N."""
-    n = x[0].shape[-1]
+    _known(x)
     im, re = fft((x[1], x[0]))
+    n = x[0].shape[-1]
     return re / n, im / n
+
+
+def _known(*values: Pair) -> None:
+    for x in values:
+        two = isinstance(x, tuple) and len(x) == 2 and all(isinstance(part, np.ndarray) for part in x)
+        if not two or x[0].shape != x[1].shape:
+            raise UserError(WHERE, "an argument is no pair of arrays of one shape", "make it with pair(re, im)")
 
 
 def _drawn(*shape: int, seed: int = 0) -> tuple[Pair, np.ndarray]:

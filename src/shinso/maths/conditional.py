@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.errors import UserError
-from shinso.maths._inputs import masses, numbers, share
+from shinso.maths.inputs import masses, numbers, share
 
 WHERE = "conditional"
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
 from shinso.core.errors import UserError
-from shinso.maths._inputs import count
+from shinso.maths.inputs import count
 from shinso.maths.log_sum_exp import log_sum_exp
 
 Function = Callable[[np.ndarray], float]

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import numbers, two_masses
 from shinso.maths.f_divergence import GENERATORS, KL, Generator, f_divergence, variational_bound
+from shinso.maths.inputs import numbers, two_masses
 from shinso.maths.kl import kl
 
 LEAST_SQUARES = Generator(lambda t: (t - 1) ** 2 / 2, lambda t: t - 1,

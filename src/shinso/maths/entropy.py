@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most, exactly
-from shinso.maths._inputs import masses, two_masses, unit, x_log_y
+from shinso.maths.inputs import masses, two_masses, unit, x_log_y
 
 
 def entropy(p: ArrayLike, base: float = e) -> float:

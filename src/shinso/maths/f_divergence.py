@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import two_masses, x_log_y
+from shinso.maths.inputs import two_masses, x_log_y
 from shinso.maths.js import js
 from shinso.maths.kl import kl
 

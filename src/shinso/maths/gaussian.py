@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import count, numbers, positive
+from shinso.maths.inputs import count, numbers, positive
 
 _LOG_ROOT = 0.5 * log(2 * pi)
 

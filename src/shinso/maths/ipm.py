@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import numbers, two_masses
+from shinso.maths.inputs import count, numbers, two_masses
 
 
 def ipm(p: ArrayLike, q: ArrayLike, functions: ArrayLike, *, symmetric: bool = True) -> float:
@@ -32,9 +32,7 @@ def ipm(p: ArrayLike, q: ArrayLike, functions: ArrayLike, *, symmetric: bool = T
 def moment_functions(x: ArrayLike, degree: int) -> np.ndarray:
     """The functions x, x^2, ..., x^degree on the outcomes `x` (n,): (degree, n)."""
     x = numbers("ipm", "x", x, 1)
-    if degree < 1:
-        raise UserError("ipm", f"there is no moment of degree {degree}", "give 1 or more")
-    return np.stack([x**k for k in range(1, degree + 1)])
+    return np.stack([x**k for k in range(1, count("ipm", "degree", degree, 1) + 1)])
 
 
 def _pairs(number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, about, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import numbers, two_masses, x_log_y
+from shinso.maths.inputs import numbers, two_masses, x_log_y
 from shinso.maths.kl import kl
 
 

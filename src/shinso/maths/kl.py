@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.errors import UserError
-from shinso.maths._inputs import two_masses, unit
 from shinso.maths.entropy import cross_entropy, entropy
 from shinso.maths.gaussian import Gaussian, MultivariateGaussian
+from shinso.maths.inputs import two_masses, unit
 
 
 def kl(p: ArrayLike, q: ArrayLike, base: float = e) -> float:
@@ -37,6 +37,8 @@ def kl(p: ArrayLike, q: ArrayLike, base: float = e) -> float:
 
 def gaussian_kl(p: Gaussian | MultivariateGaussian, q: Gaussian | MultivariateGaussian) -> float:
     """(3) in nats; both laws in the same dimension."""
+    if not all(isinstance(law, Gaussian | MultivariateGaussian) for law in (p, q)):
+        raise UserError("kl", "an argument is no Gaussian law", "give Gaussian or MultivariateGaussian")
     p, q = (MultivariateGaussian([n.mu], [[n.sigma**2]]) if isinstance(n, Gaussian) else n for n in (p, q))
     if len(p.mu) != len(q.mu):
         raise UserError("kl", f"the laws have {len(p.mu)} and {len(q.mu)} dimensions", "give both the same")

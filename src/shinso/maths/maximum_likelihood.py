@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import numbers
 from shinso.maths.entropy import cross_entropy
 from shinso.maths.gaussian import Gaussian
+from shinso.maths.inputs import numbers
 from shinso.maths.log_sum_exp import softmax
 from shinso.maths.multinoulli import Multinoulli
 

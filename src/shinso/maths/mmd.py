@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import numbers, positive, two_masses
+from shinso.maths.inputs import numbers, positive, two_masses
 
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(n, d) and (m, d) -> (n, m)"""

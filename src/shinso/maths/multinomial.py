@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.errors import UserError
-from shinso.maths._inputs import count, masses, numbers, x_log_y
+from shinso.maths.inputs import count, masses, numbers, x_log_y
 from shinso.maths.multinoulli import Multinoulli
 
 

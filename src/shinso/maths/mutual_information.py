@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import count, masses, numbers, unit
 from shinso.maths.entropy import entropy
+from shinso.maths.inputs import count, masses, numbers, unit
 from shinso.maths.kl import kl
 
 WHERE = "mutual information"

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.errors import UserError
-from shinso.maths._inputs import numbers, unit
+from shinso.maths.inputs import numbers, unit
 
 
 def self_information(p: ArrayLike, base: float = e) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most
-from shinso.maths._inputs import count, positive
+from shinso.maths.inputs import count, positive
 from shinso.maths.log_sum_exp import log_sum_exp
 from shinso.maths.wasserstein import on_the_line, problem, transport
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.errors import UserError
-from shinso.maths._inputs import numbers
+from shinso.maths.inputs import numbers
 
 
 @dataclass(frozen=True)

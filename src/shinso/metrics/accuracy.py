@@ -47,7 +47,10 @@ def accuracy(scores: ArrayLike, targets: ArrayLike) -> float:
 
 def scored(where: str, scores: ArrayLike, targets: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Scores (n, classes) without nan and class indices (n,) that fit them, or a UserError."""
-    s, y = np.asarray(scores), np.asarray(targets)
+    try:
+        s, y = np.asarray(scores), np.asarray(targets)
+    except (ValueError, RuntimeError):
+        raise UserError(where, "scores or targets are no arrays", "give (n, classes) and (n,)") from None
     if s.ndim != 2 or y.shape != s.shape[:1] or s.shape[1] == 0:
         raise UserError(where, f"scores {s.shape} and targets {y.shape} do not fit", "give (n, classes) and (n,)")
     if y.dtype.kind not in "iu" or (y.size and not 0 <= y.min() <= y.max() < s.shape[1]):

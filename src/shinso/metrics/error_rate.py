@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, about, at_least, exactly
 from shinso.core.errors import UserError
+from shinso.maths.inputs import count
 from shinso.metrics.accuracy import accuracy, scored
 
 
@@ -26,10 +27,9 @@ def rank(scores: ArrayLike, targets: ArrayLike) -> np.ndarray:
 
 def error_rate(scores: ArrayLike, targets: ArrayLike, k: int = 1) -> float:
     """(1) of scores (n, classes) and targets (n,), for k from 1 to the number of classes."""
-    classes = np.shape(scores)[-1] if np.ndim(scores) else 0
-    if not 1 <= k <= classes:
+    places, classes = rank(scores, targets), np.shape(scores)[-1]
+    if not 1 <= count("error rate", "k", k) <= classes:
         raise UserError("error rate", f"k = {k} is not from 1 to {classes} classes", "give such a k")
-    places = rank(scores, targets)
     if len(places) == 0:
         raise UserError("error rate", "there is no example", "give at least one")
     return float((places >= k).mean())

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.errors import UserError
+from shinso.maths.inputs import count, masses, numbers
 
 WHERE = "generalisation error"
 
@@ -35,25 +36,33 @@ class Expected:
 
 def smoother(x: ArrayLike, asked: ArrayLike, degree: int) -> np.ndarray:
     """S of (3), (m, n): the answers at `asked` (m,) of the least-squares polynomial through targets at `x` (n,)."""
-    a, b = np.asarray(x, dtype=np.float64), np.asarray(asked, dtype=np.float64)
-    if a.ndim != 1 or b.ndim != 1 or not 0 <= degree < len(np.unique(a)):
+    a, b = numbers(WHERE, "x", x, 1), numbers(WHERE, "asked", asked, 1)
+    if len(b) == 0 or not count(WHERE, "degree", degree) < len(np.unique(a)):
         raise UserError(WHERE, f"degree {degree} is not determined by places {a.shape}", "give more different places")
     low, high = min(a.min(), b.min()), max(a.max(), b.max())
     basis = [np.polynomial.chebyshev.chebvander(2 * (v - low) / (high - low) - 1, degree) for v in (a, b)]
     return basis[1] @ np.linalg.pinv(basis[0])
 
 
-def expected_error(S: np.ndarray, f_learned: np.ndarray, f_asked: np.ndarray, sigma: float,
-                   law: np.ndarray) -> Expected:
+def expected_error(S: ArrayLike, f_learned: ArrayLike, f_asked: ArrayLike, sigma: float,
+                   law: ArrayLike) -> Expected:
     """(2) by (3): the truth at the places learned from (n,) and asked (m,), with the law P of these (m,)."""
-    if S.shape != (len(f_asked), len(f_learned)) or law.shape != f_asked.shape or law.min() < 0:
-        raise UserError(WHERE, f"S {S.shape}, f {f_learned.shape} and {f_asked.shape} do not fit", "give (m, n), n, m")
-    return Expected(float(law @ (S @ f_learned - f_asked) ** 2), sigma**2 * float(law @ (S**2).sum(1)))
+    matrix, weights = numbers(WHERE, "S", S, 2), masses(WHERE, "law", law, 1)
+    learned, truth = numbers(WHERE, "f_learned", f_learned, 1), numbers(WHERE, "f_asked", f_asked, 1)
+    if matrix.shape != (len(truth), len(learned)) or weights.shape != truth.shape:
+        raise UserError(WHERE, f"S {matrix.shape}, f {learned.shape} and {truth.shape} do not fit", "give (m, n), n, m")
+    variance = float(numbers(WHERE, "sigma", sigma, 0)) ** 2 * float(weights @ (matrix**2).sum(1))
+    return Expected(float(weights @ (matrix @ learned - truth) ** 2), variance)
 
 
-def generalisation_error(answers: np.ndarray, truth: np.ndarray, law: np.ndarray) -> np.ndarray:
+def generalisation_error(answers: ArrayLike, truth: ArrayLike, law: ArrayLike) -> np.ndarray:
     """|f^ - f|^2 of (1) for answers (..., m), one number for each fit."""
-    return (answers - truth) ** 2 @ law
+    given, right = numbers(WHERE, "answers", answers), numbers(WHERE, "truth", truth, 1)
+    weights = masses(WHERE, "law", law, 1)
+    if given.ndim == 0 or given.shape[-1:] != right.shape or right.shape != weights.shape:
+        raise UserError(WHERE, f"answers {given.shape}, truth {right.shape} and law {weights.shape} do not fit",
+                        "give (..., m), (m,) and (m,)")
+    return (given - right) ** 2 @ weights
 
 
 SIGMA = 0.3

@@ -14,15 +14,17 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, exactly
 from shinso.core.errors import UserError
+from shinso.maths.inputs import count, numbers
 
 
 def holdout(n: int, share: float, seed: int, classes: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(1): indices (train, test) of n examples; with `classes` (n,) both parts have every class by its share (2)."""
     from sklearn.model_selection import train_test_split
 
+    n, share = count("holdout", "n", n), float(numbers("holdout", "share", share, 0))
     if n < 2 or not 0 < share < 1 or ceil(share * n) >= n:
         raise UserError("holdout", f"a share of {share} of {n} leaves a part empty", "give a share inside 0 to 1")
-    labels = None if classes is None else np.asarray(classes)
+    labels = None if classes is None else _labels(classes)
     if labels is not None:
         if labels.shape != (n,):
             raise UserError("holdout", f"{n} examples have classes of shape {labels.shape}", "give one class for each")
@@ -32,6 +34,13 @@ def holdout(n: int, share: float, seed: int, classes: ArrayLike | None = None) -
                             "give two examples of each class at least, and parts no smaller than their number")
     train, test = train_test_split(np.arange(n), test_size=share, random_state=seed, stratify=labels)
     return np.asarray(train), np.asarray(test)
+
+
+def _labels(classes: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(classes)
+    except (ValueError, RuntimeError):
+        raise UserError("holdout", "the classes are no array", "give one class for each example") from None
 
 
 def nothing_is_in_both_or_neither() -> Check:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.errors import UserError
+from shinso.maths.inputs import count, numbers
 
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(inputs to learn from, their targets, inputs to answer) -> answers"""
@@ -25,13 +26,13 @@ def folds(n: int, k: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(1): k pairs of index arrays (to learn from, held out), shuffled by `seed`; 2 <= k <= n."""
     from sklearn.model_selection import KFold
 
-    if not 2 <= k <= n:
+    if not 2 <= count("kfold", "k", k) <= count("kfold", "n", n):
         raise UserError("kfold", f"{n} examples have no {k} folds", f"give k from 2 to {n}")
     yield from KFold(k, shuffle=True, random_state=seed).split(np.arange(n))
 
 
 def held_out(fit: Fit, x: ArrayLike, y: ArrayLike, k: int, seed: int) -> np.ndarray:
-    """Answers (n, ...) of (2): each by the fit that has not seen its example."""
+    """Answers (n,) of (2): each by the fit that has not seen its example."""
     x, y = _examples(x, y)
     answers = np.zeros_like(y)
     for learn, hold in folds(len(x), k, seed):
@@ -58,9 +59,9 @@ def leave_one_out_errors(x: ArrayLike, y: ArrayLike) -> np.ndarray:
 
 
 def _examples(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if a.ndim != 2 or len(a) != len(b) or not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise UserError("kfold", f"inputs {a.shape} and targets {b.shape} are no finite pairs", "give (n, d) and (n,)")
+    a, b = numbers("kfold", "x", x, 2), numbers("kfold", "y", y, 1)
+    if len(a) != len(b):
+        raise UserError("kfold", f"inputs {a.shape} and targets {b.shape} are no pairs", "give (n, d) and (n,)")
     return a, b
 
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.errors import UserError
+from shinso.maths.inputs import count, numbers
 from shinso.metrics.kfold import least_squares
 from shinso.metrics.r2 import r2
 from shinso.metrics.regression_errors import mse
@@ -36,8 +37,8 @@ class Gap:
 
 def polynomial(x: ArrayLike, y: ArrayLike, degree: int) -> Chebyshev:
     """Least squares by a polynomial, in Chebyshev's basis on the points' interval: well conditioned at any degree."""
-    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if a.ndim != 1 or a.shape != b.shape or not 0 <= degree < len(np.unique(a)):
+    a, b = numbers("overfitting gap", "x", x, 1), numbers("overfitting gap", "y", y, 1)
+    if a.shape != b.shape or not count("overfitting gap", "degree", degree) < len(np.unique(a)):
         raise UserError("overfitting gap", f"degree {degree} is not determined by points {a.shape}",
                         "give more different points than the degree")
     return Chebyshev.fit(a, b, degree)
@@ -46,7 +47,8 @@ def polynomial(x: ArrayLike, y: ArrayLike, degree: int) -> Chebyshev:
 def overfitting_gap(x: ArrayLike, y: ArrayLike, new_x: ArrayLike, new_y: ArrayLike, degree: int) -> Gap:
     """(1) of the polynomial of `degree` learned on `x`, `y` (n,) and measured on new points (m,)."""
     f = polynomial(x, y, degree)
-    return Gap(mse(y, f(np.asarray(x, dtype=float))), mse(new_y, f(np.asarray(new_x, dtype=float))))
+    old, new = numbers("overfitting gap", "x", x, 1), numbers("overfitting gap", "new_x", new_x, 1)
+    return Gap(mse(y, f(old)), mse(new_y, f(new)))
 
 
 def _noisy_sine(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

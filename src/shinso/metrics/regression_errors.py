@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.errors import UserError
+from shinso.maths.inputs import numbers
 
 
 def mae(targets: ArrayLike, predictions: ArrayLike) -> float:
@@ -34,15 +35,10 @@ def rmse(targets: ArrayLike, predictions: ArrayLike) -> float:
 
 def residuals(targets: ArrayLike, predictions: ArrayLike) -> np.ndarray:
     """y - p as float64; UserError unless both are finite numbers of one shape, at least one of them."""
-    try:
-        y, p = np.asarray(targets, dtype=np.float64), np.asarray(predictions, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError):
-        raise UserError("regression errors", "targets or predictions are not real numbers", "give arrays") from None
+    y, p = (numbers("regression errors", name, v) for name, v in (("targets", targets), ("predictions", predictions)))
     if y.shape != p.shape or y.size == 0:
         raise UserError("regression errors", f"targets {y.shape} and predictions {p.shape} do not pair up",
                         "give both the same shape, with at least one entry")
-    if not (np.isfinite(y).all() and np.isfinite(p).all()):
-        raise UserError("regression errors", "a target or prediction is not finite", "look where it comes from")
     return y - p
 
 

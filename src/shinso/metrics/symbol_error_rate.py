@@ -19,64 +19,70 @@ from numpy.typing import ArrayLike
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.errors import UserError
 from shinso.maths.awgn import awgn, noise_deviation
+from shinso.maths.inputs import count, numbers, positive
 
 WHERE = "symbol error rate"
 
 
 def q_function(t: ArrayLike) -> np.ndarray:
     """(4), elementwise; exact far out, where 1 - P(N < t) would be 0."""
-    return 0.5 * np.vectorize(erfc, otypes=[float])(np.asarray(t, dtype=np.float64) / 2**0.5)
+    return 0.5 * np.vectorize(erfc, otypes=[float])(numbers(WHERE, "t", t) / 2**0.5)
 
 
 def decide(y: ArrayLike) -> np.ndarray:
     """The nearer of -1 and 1, elementwise; 0 falls to 1."""
-    return np.where(np.asarray(y) < 0, -1.0, 1.0)
+    return np.where(numbers(WHERE, "y", y) < 0, -1.0, 1.0)
 
 
 def symbol_error_rate(sent: ArrayLike, decided: ArrayLike) -> float:
     """The share of symbols that differ, over two arrays of one shape with -1 and 1 alone."""
-    a, b = np.asarray(sent), np.asarray(decided)
+    a, b = numbers(WHERE, "sent", sent), numbers(WHERE, "decided", decided)
     if a.shape != b.shape or a.size == 0 or not ((np.abs(a) == 1).all() and (np.abs(b) == 1).all()):
         raise UserError(WHERE, f"{a.shape} and {b.shape} are not -1 and 1 in one shape", "put decide before the count")
     return float((a != b).mean())
 
 
-def zero_forcing(H: np.ndarray, y: np.ndarray) -> np.ndarray:
+def zero_forcing(H: ArrayLike, y: ArrayLike) -> np.ndarray:
     """(2), left: words (m, n) from received words (m, n)."""
-    return decide(y @ _inverse(H).T)
+    inverse, received = _inverse(H), numbers(WHERE, "y", y, 2)
+    if received.shape[1] != len(inverse):
+        raise UserError(WHERE, f"words {received.shape} do not come from {len(inverse)} antennas", "give (m, n)")
+    return decide(received @ inverse.T)
 
 
-def zero_forcing_rate(H: np.ndarray, sigma: float) -> float:
+def zero_forcing_rate(H: ArrayLike, sigma: float) -> float:
     """(2), right: the expected symbol error rate."""
-    if not sigma > 0:
-        raise UserError(WHERE, f"sigma = {sigma} is not above 0", "give the noise's deviation")
-    return float(q_function(1 / (sigma * np.linalg.norm(_inverse(H), axis=1))).mean())
+    return float(q_function(1 / (positive(WHERE, "sigma", sigma) * np.linalg.norm(_inverse(H), axis=1))).mean())
 
 
 def words(n: int) -> np.ndarray:
     """All 2^n words, (2^n, n)."""
-    if not 1 <= n <= 16:
+    if not 1 <= count(WHERE, "n", n) <= 16:
         raise UserError(WHERE, f"words of {n} symbols are too many or none", "give 1 to 16")
     return np.array(list(product((-1.0, 1.0), repeat=n)))
 
 
-def exhaustive(H: np.ndarray, y: np.ndarray) -> np.ndarray:
+def exhaustive(H: ArrayLike, y: ArrayLike) -> np.ndarray:
     """(3): the most probable whole words."""
-    every = words(H.shape[1])
-    return every[posterior(H, y, 1.0).argmax(1)]
+    best = posterior(H, y, 1.0).argmax(1)
+    return words(np.shape(H)[1])[best]
 
 
-def posterior(H: np.ndarray, y: np.ndarray, sigma: float) -> np.ndarray:
+def posterior(H: ArrayLike, y: ArrayLike, sigma: float) -> np.ndarray:
     """P(word | y), (m, 2^n), for equally probable words."""
-    far = ((y[:, None] - words(H.shape[1]) @ H.T) ** 2).sum(-1)
-    weights = np.exp(-(far - far.min(1, keepdims=True)) / (2 * sigma**2))
+    channel, received = numbers(WHERE, "H", H, 2), numbers(WHERE, "y", y, 2)
+    if received.shape[1] != len(channel):
+        raise UserError(WHERE, f"words {received.shape} do not come through {channel.shape}", "give (m, rows of H)")
+    far = ((received[:, None] - words(channel.shape[1]) @ channel.T) ** 2).sum(-1)
+    weights = np.exp(-(far - far.min(1, keepdims=True)) / (2 * positive(WHERE, "sigma", sigma) ** 2))
     return weights / weights.sum(1, keepdims=True)
 
 
-def _inverse(H: np.ndarray) -> np.ndarray:
-    if H.ndim != 2 or H.shape[0] != H.shape[1] or np.linalg.matrix_rank(H) < len(H):
-        raise UserError(WHERE, f"the channel {H.shape} has no inverse", "give a square channel of full rank")
-    return np.linalg.inv(H)
+def _inverse(H: ArrayLike) -> np.ndarray:
+    channel = numbers(WHERE, "H", H, 2)
+    if channel.size == 0 or channel.shape[0] != channel.shape[1] or np.linalg.matrix_rank(channel) < len(channel):
+        raise UserError(WHERE, f"the channel {channel.shape} has no inverse", "give a square channel of full rank")
+    return np.linalg.inv(channel)
 
 
 def _sent(seed: int, m: int, sigma: float = 0.5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
