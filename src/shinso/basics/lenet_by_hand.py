@@ -205,7 +205,7 @@ VARIANTS = {
     "smoke": Setup(epochs=1),
     "default": Setup(),
     "tape": Setup(engine="tape"),
-    "mnist": Setup(data="mnist", epochs=10, batch_size=128),
+    "mnist": Setup(data="mnist", epochs=8, batch_size=128, augment=True),
 }
 
 

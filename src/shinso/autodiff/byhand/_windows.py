@@ -68,11 +68,16 @@ def columns(frame: np.ndarray, window: Window, rows: int, cols: int) -> np.ndarr
 
 def summed(met: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndarray:
     """The adjoint of `columns`: every value is added to the pixel it came from, in a frame around `size` pixels."""
-    channels, _, _, rows, cols, batch = met.shape
+    channels, _, _, _, _, batch = met.shape
     frame = np.zeros((channels, *(length + 2 * window.padding for length in size), batch), met.dtype)
-    for i, j, place in window.places(rows, cols):
-        frame[place] += met[:, i, j]
+    add(frame, met, window)
     return frame
+
+
+def add(frame: np.ndarray, met: np.ndarray, window: Window) -> None:
+    """As `summed`, into a frame that is there."""
+    for i, j, place in window.places(*met.shape[3:5]):
+        frame[place] += met[:, i, j]
 
 
 def images(where: str, x: np.ndarray, channels: int) -> None:
