@@ -14,7 +14,10 @@ def test_numbers_become_their_own_float64(values):
     assert array.dtype == np.float64 and not np.shares_memory(array, np.asarray(values))
 
 
-@pytest.mark.parametrize("values", [None, "1", ["a"], 1j, [[1], [1, 2]], np.nan, [np.inf], torch.ones(1).requires_grad_()])
+WRONG = [None, "1", ["a"], 1j, [[1], [1, 2]], np.nan, [np.inf], torch.ones(1).requires_grad_()]
+
+
+@pytest.mark.parametrize("values", WRONG)
 def test_what_is_no_number_is_refused(values):
     with pytest.raises(UserError, match="here: x"):
         numbers("here", "x", values)

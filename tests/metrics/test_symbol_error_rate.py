@@ -51,7 +51,8 @@ def test_zero_is_no_symbol_of_the_count():
 
 @pytest.mark.parametrize("call", [
     lambda: zero_forcing(np.ones((2, 2)), np.ones((1, 2))), lambda: zero_forcing(np.eye(2), np.ones((1, 3))),
-    lambda: exhaustive([[1.0], [1.0, 2.0]], Y), lambda: posterior(H, Y, -1.0), lambda: decide("a"), lambda: words(17), lambda: words(0),
+    lambda: exhaustive([[1.0], [1.0, 2.0]], Y), lambda: posterior(H, Y, -1.0), lambda: decide("a"),
+    lambda: words(17), lambda: words(0),
     lambda: zero_forcing_rate(np.eye(2), 0.0), lambda: symbol_error_rate([1.0], [1.0, 1.0]),
 ])  # fmt: skip
 def test_wrong_input_is_one_sentence(call):
