@@ -92,10 +92,15 @@ def test_without_the_input_gradient_the_walk_is_the_same():
     assert curves[0] == curves[1]
 
 
+def pictures(name):
+    """Training and test part of a data set as float32 rows from 0 to 1, with their classes."""
+    data = open_data(name)
+    return [(part.inputs.flatten(1).numpy().astype(np.float32) / 255, part.targets.numpy())
+            for part in (data.train, data.test)]
+
+
 def test_it_learns_the_digits_in_single_precision():
-    data = open_data("digits")
-    (x, t), (test_x, test_t) = ((images.flatten(1).numpy().astype(np.float32) / 255, classes.numpy())
-                                for images, classes in ((s.inputs, s.targets) for s in (data.train, data.test)))
+    (x, t), (test_x, test_t) = pictures("digits")
     draw = np.random.default_rng(0)
     network = Sequential(drawn(784, 64, draw), ReLU(), Dropout(0.2, draw), drawn(64, 10, draw))
     loss, rule = CrossEntropy(), Adam(0.003)
@@ -107,3 +112,21 @@ def test_it_learns_the_digits_in_single_precision():
     network.training = False
     assert all(array.dtype == np.float32 for array in network.params.values())
     assert (network.forward(test_x).argmax(1) == test_t).mean() > 0.93
+
+
+@pytest.mark.slow
+def test_it_reaches_98_percent_on_mnist(real_data):
+    (x, t), (test_x, test_t) = pictures("mnist")
+    draw = np.random.default_rng(0)
+    first = drawn(784, 128, draw)
+    first.wants_input_gradient = False
+    network = Sequential(first, ReLU(), drawn(128, 64, draw), ReLU(), drawn(64, 10, draw))
+    loss, rule, done, total = CrossEntropy(), Adam(), 0, 10 * (len(x) // 100)
+    while done < total:
+        for rows in np.array_split(draw.permutation(len(x)), len(x) // 100):
+            rule.lr = 0.002 * (1 - done / total)
+            loss.forward(network.forward(x[rows]), t[rows])
+            network.backward(loss.backward())
+            rule.update(network.params, network.grads)
+            done += 1
+    assert (network.forward(test_x).argmax(1) == test_t).mean() >= 0.98
