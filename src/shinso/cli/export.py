@@ -36,6 +36,9 @@ def export(*, run: str, to: str, out: str | None, json: bool) -> int:
         about |= {name: json_module.dumps(value, ensure_ascii=False) for name, value in described.items()}
     examples, networks = program.example(), program.networks()
     names = [name for name in networks if name in examples]
+    if not names:
+        raise UserError(values["system"], "its network is not made of torch's layers, so it has no form to export",
+                        "export the run of a system such as vision.lenet")
     written = []
     for name in names:
         path = _path(folder, name, to, out, alone=len(names) == 1)
