@@ -128,7 +128,7 @@ def reduction(pool, code):
         return x.mean(axis, keep), u.mean(full(x, axis), keep) if x.ndim else u.mean()
     if kind == 2 and (axis is None or isinstance(axis, int)) and apart(x.data, axis):
         return x.max(axis, keep), u.amax(full(x, axis), keep) if x.ndim else u.amax()
-    if kind == 3 and n > 1:
+    if kind == 3 and n > 1 and x.size:
         return x.var(axis, 1, keep), u.var(full(x, axis), keepdim=keep)
     if kind == 4 and isinstance(axis, int):
         return x.prod(axis, keep), u.prod(axis, keep)
@@ -203,7 +203,7 @@ def program(codes, leaves: list[Both]) -> list[Both]:
 
 def distance(ours, theirs) -> float:
     """The largest difference, beside the largest number."""
-    theirs = np.zeros(ours.shape) if theirs is None else theirs.detach().numpy()
+    theirs = np.zeros(ours.shape) if theirs is None else theirs.detach().numpy(force=True)
     assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
     return float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())) if ours.size else 0.0
 

@@ -136,9 +136,6 @@ def matmul(a: Array, b: Array) -> Any:
 
 def affine(x: Array, weight: Array, bias: Array) -> Any:
     """x W + b, one node. x: (..., in), weight: (in, out), bias: (out,)."""
-    if np.ndim(plain(weight)) != 2 or x.shape[-1:] != weight.shape[:1] or bias.shape != weight.shape[1:]:
-        raise UserError("affine", f"shapes {shapes((x, weight, bias))} of x, weight and bias do not fit",
-                        "give x (..., in), weight (in, out) and bias (out,)")
     return products.affine.on((x, weight, bias))
 
 

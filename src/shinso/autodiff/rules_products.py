@@ -46,8 +46,10 @@ def _right(g: Array, xs: Sequence[Array], params: tuple) -> Array:
 
 
 def _affine(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if w.ndim != 2 or x.shape[-1:] != w.shape[:1] or b.shape != w.shape[1:]:
+        raise ValueError("x is (..., in), the weight (in, out) and the bias (out,)")
     y = np.matmul(x, w)
-    return np.add(y, b, out=y) if y.ndim and y.dtype == b.dtype else y + b
+    return np.add(y, b, out=y) if y.dtype == b.dtype else y + b
 
 
 def _affine_into(g: np.ndarray, xs: Sequence[np.ndarray], params: tuple, out: np.ndarray) -> np.ndarray:
@@ -58,6 +60,10 @@ def _affine_weight(g: Array, xs: Sequence[Array], params: tuple) -> Array:
     if xs[0].ndim == 1:
         return xs[0].reshape(-1, 1) * g.reshape(1, -1)
     return np.matmul(_columns(xs[0]).T, _columns(g))  # (2)
+
+
+def _affine_bias(g: Array, xs: Sequence[Array], params: tuple) -> Array:
+    return np.add.reduce(g, axis=0) if type(g) is np.ndarray and g.ndim == 2 else sum_to(g, xs[2].shape)
 
 
 class _Affine(Multilinear):
@@ -74,8 +80,7 @@ class _Affine(Multilinear):
 
 
 matmul = Multilinear("matmul", np.matmul, (_left, _right), "Y = A B; g_A = g B^T, g_B = A^T g")
-affine = _Affine("affine", _affine, (lambda g, xs, params: np.matmul(g, xs[1].T), _affine_weight,
-                                     lambda g, xs, params: sum_to(g, xs[2].shape)),
+affine = _Affine("affine", _affine, (lambda g, xs, params: np.matmul(g, xs[1].T), _affine_weight, _affine_bias),
                  "y = x W + b; g_x = g W^T, g_W = x^T g, g_b = the sum of g over the rows", (None, _affine_into, None))
 
 

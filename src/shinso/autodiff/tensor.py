@@ -92,12 +92,11 @@ class Tensor(Operators):
         if MODE.recording:
             for x in inputs:
                 if type(x) is Tensor and x.requires_grad:
-                    out.requires_grad, out.rule, out.inputs, out.params = True, rule, tuple(inputs), params
-                    if "x" in rule.keeps:
-                        out.seen = [x.version[0] if type(x) is Tensor else None for x in inputs]
+                    if y.dtype.kind == "f":
+                        out.requires_grad, out.rule, out.inputs, out.params = True, rule, tuple(inputs), params
+                        if "x" in rule.keeps:
+                            out.seen = [x.version[0] if type(x) is Tensor else None for x in inputs]
                     break
-            if out.requires_grad and out.data.dtype.kind != "f":
-                out.requires_grad, out.rule, out.inputs = False, None, ()
         if MODE.watching:
             watch(rule.name, out.data, inputs)
         return out
@@ -164,10 +163,13 @@ class Tensor(Operators):
         if self.rule is None:
             self.grad = seed if self.grad is None else self.grad + seed
             return
-        order = recorded([self])
-        with _recording(create_graph):
+        order, before = recorded([self]), MODE.recording
+        MODE.recording = create_graph
+        try:
             seed = Tensor(seed) if create_graph and not isinstance(seed, Tensor) else seed
             sweep(order, {id(self): seed}, None, graph=create_graph, keep=retain_graph or create_graph)
+        finally:
+            MODE.recording = before
 
     def zero_grad(self) -> None:
         """Forget the gradient. Its memory is used again by the next one unless somebody else still holds it."""
