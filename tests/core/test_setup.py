@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from shinso.core.errors import UserError
-from shinso.core.setup import from_json, in_range, replace_fields, to_json
+from shinso.core.setup import from_json, in_range, replace_fields, sensible, to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,3 +86,19 @@ def test_a_number_that_makes_no_sense_is_refused_by_its_field(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         in_range(SimpleNamespace(**fields), ("epochs", "lr", "limit"), ("share",))
     in_range(SimpleNamespace(epochs=1, lr=1e-9, share=0, limit=None), ("epochs", "lr", "limit"), ("share",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    SIGNED = ("start",)
+    start: tuple[float, ...] = (-4.0, 1.0)
+    lr: float = 0.1
+
+
+def test_only_fields_that_say_so_may_be_negative():
+    assert sensible(Placed(start=(-3.0, 2.0))).start == (-3.0, 2.0)
+    with pytest.raises(UserError, match="lr: -0.1 is not in range"):
+        sensible(Placed(lr=-0.1))
+    for start in ((float("nan"),), (-float("inf"),), (-1e30,)):
+        with pytest.raises(UserError, match="start"):
+            sensible(Placed(start=start))

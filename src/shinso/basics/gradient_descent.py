@@ -324,6 +324,7 @@ CARD = Card(
 class Setup:
     """Which function, from where, and how boldly."""
 
+    SIGNED = ("start",)
     function: Literal["square", "valley"] = "valley"
     """square: x^2; valley: 1/2 x^2 + 5 y^2"""
     start: tuple[float, ...] = (4.0, 1.0)

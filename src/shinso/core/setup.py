@@ -105,11 +105,16 @@ def in_range(setup: object, positive: Iterable[str], shares: Iterable[str] = ())
 
 
 def sensible(setup: T) -> T:
-    """`setup`, unless it has what no field of any system means: nan, infinities, negative numbers, over 63 bits."""
+    """`setup`, unless it has what no field means: nan, infinities, over 63 bits, negative numbers.
+
+    A Setup whose fields may be negative (coordinates) names them: `SIGNED = ("start",)` in its body.
+    """
+    signed = getattr(type(setup), "SIGNED", ())
     for name, value in vars(setup).items():
+        least, kind = (-(2**63), "") if name in signed else (0, " that is not negative")
         for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, (int, float)) and not 0 <= number < 2**63:  # false for nan, too
-                raise UserError(name, f"{number} is not in range", "give a finite number that is not negative")
+            if isinstance(number, (int, float)) and not least <= number < 2**63:  # false for nan, too
+                raise UserError(name, f"{number} is not in range", f"give a finite number{kind}")
     return setup
 
 
