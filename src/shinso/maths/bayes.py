@@ -98,6 +98,7 @@ def long_evidence_does_not_vanish() -> Check:
     log_likelihood = heads * np.log([0.5, 0.51]) + tails * np.log([0.5, 0.49])
     assert (np.exp(log_likelihood) == 0).all()  # noqa: S101 - (1) would be 0/0
     fair, biased = log_posterior(np.log([0.5, 0.5]), log_likelihood)
+    assert abs(np.logaddexp(fair, biased)) < 1e-12  # noqa: S101 - together they are certain
     return about(float(biased - fair), heads * np.log1p(0.02) + tails * np.log1p(-0.02), 1e-10)
 
 
