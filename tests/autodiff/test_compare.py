@@ -1,6 +1,7 @@
 """Seven methods, one truth; counts, tables and sentences."""
 
 import math
+import time
 
 import pytest
 
@@ -25,6 +26,29 @@ def test_powers_and_signs(text):
     expression = parse(text)
     at = {name: {"x": 1.3, "w": 0.7}[name] for name in expression.names}
     assert max(row.error for row in compare_at(expression, at).rows if row.exact) < 1e-13
+
+
+@pytest.mark.parametrize("text", ["min(x, w)*max(x, w)", "max(log(x), log(w))*abs(log(x*w))", "min(max(x, w, 1), 9)"])
+def test_several_choices_in_one_formula(text):
+    assert max(row.error for row in compare(text, x=0.7, w=1.01).rows if row.exact) < 1e-14
+
+
+@pytest.mark.parametrize("text", [
+    "x**x**x**x", "(1+x/10**9)**(10**9)", "1234567890123**(123456789/10**9)*x", "log(10**300+7)*x", "sqrt(10**300+7)*x",
+    "cos(pi*0.1234567)*x", "(x**2+x+1)**50/(x+1)**49", "tanh(" * 40 + "x" + ")" * 40, "sigmoid(" * 40 + "x" + ")" * 40,
+    "+".join(f"x**{k}" for k in range(55)), "max(" * 5 + "x" + ",x*x,sin(x))" * 5, "0*x", "x/x", "x**1000",
+])  # fmt: skip
+def test_nothing_takes_long(text):
+    import sympy  # noqa: F401 - its import is not counted
+
+    start = time.process_time()
+    try:
+        found = compare(text, x=0.7)
+    except UserError as refused:
+        assert "nested too deeply" in str(refused)
+    else:
+        assert max(row.error for row in found.rows if row.exact) < 1e-6
+    assert time.process_time() - start < 5
 
 
 def test_a_negative_base_has_whole_powers():

@@ -49,12 +49,13 @@ class _Differentiator:
 
     def __init__(self, name: str):
         self.name = name
-        self.known: dict[int, Node] = {}
+        self.known: dict[int, tuple[Node, Node]] = {}
+        """the node beside its derivative: as long as it is kept, no other node can have its identity"""
 
     def derivative(self, node: Node) -> Node:
         if id(node) not in self.known:
-            self.known[id(node)] = self._derivative(node)
-        return self.known[id(node)]
+            self.known[id(node)] = node, self._derivative(node)
+        return self.known[id(node)][1]
 
     def _derivative(self, node: Node) -> Node:
         if not isinstance(node, Apply):

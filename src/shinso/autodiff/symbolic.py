@@ -50,7 +50,10 @@ def derivative(expression: Expression, name: str, order: int = 1) -> Any:
 
     if name not in expression.names:
         raise UserError(name, f"the formula {expression.text} has no such variable", "its derivative is 0")
-    return sympy.diff(formula(expression), sympy.Symbol(name, real=True), order)
+    try:
+        return sympy.diff(formula(expression), sympy.Symbol(name, real=True), order)
+    except RecursionError:
+        raise _too_deep(expression.text) from None
 
 
 def latex(expression: Expression, name: str | None = None) -> str:
@@ -67,12 +70,19 @@ def exact(what: Any, at: Mapping[str, float]) -> float:
     numbers = {sympy.Symbol(name, real=True): sympy.Float(float(x), DIGITS) for name, x in at.items()}
     try:
         value = float(what.evalf(DIGITS, subs=numbers))
+    except RecursionError:
+        raise _too_deep("the derivative") from None
     except (TypeError, ArithmeticError, ValueError):  # zoo, a complex number, 1/0, more digits than there are
         value = float("nan")
     if not abs(value) < float("inf"):
         place = ", ".join(f"{name} = {x:g}" for name, x in at.items())
         raise UserError(place, "the derivative is not a number there", "choose another point")
     return value
+
+
+def _too_deep(what: str) -> UserError:
+    return UserError(what if len(what) <= 40 else what[:37] + "...", "it is nested too deeply for SymPy",
+                     "use fewer levels of functions")
 
 
 def gradient(expression: Expression, at: Mapping[str, float]) -> dict[str, float]:

@@ -35,7 +35,8 @@ def error_picture(program: "Derivatives") -> np.ndarray:
         label = f"predicted / 予測: {'h²' if power == 2 else 'h'}"
         if factor > 0:
             axes.loglog(whole, factor * whole**power, color=colour, linestyle="--", linewidth=1, alpha=0.7, label=label)
-        axes.loglog(whole, rounding / whole, color=colour, linestyle=":", linewidth=1, alpha=0.7)
+        if rounding > 0:
+            axes.loglog(whole, rounding / whole, color=colour, linestyle=":", linewidth=1, alpha=0.7)
     axes.axhline(max(program.reverse_error, least), color="0.3", linewidth=1, linestyle="-.",
                  label="reverse mode / リバースモード")
     axes.set(xlabel="h", ylabel="error / 誤差", ylim=(least / 3, 3), title=_short(program.expression.text))
