@@ -123,15 +123,15 @@ def reduction(pool, code):
     axis, keep, kind = axes(x, code[2]), bool(code[3] & 1), code[3] // 2 % 6
     n = x.size if axis is None else int(np.prod([x.shape[i] for i in np.atleast_1d(axis)]))
     if kind == 0 or (n == 0 and kind != 4):
-        return x.sum(axis, keep), u.sum(full(x, axis), keep) if x.ndim else u.sum()
+        return x.sum(axis, keepdims=keep), u.sum(full(x, axis), keep) if x.ndim else u.sum()
     if kind == 1:
-        return x.mean(axis, keep), u.mean(full(x, axis), keep) if x.ndim else u.mean()
+        return x.mean(axis, keepdims=keep), u.mean(full(x, axis), keep) if x.ndim else u.mean()
     if kind == 2 and (axis is None or isinstance(axis, int)) and apart(x.data, axis):
-        return x.max(axis, keep), u.amax(full(x, axis), keep) if x.ndim else u.amax()
+        return x.max(axis, keepdims=keep), u.amax(full(x, axis), keep) if x.ndim else u.amax()
     if kind == 3 and n > 1 and x.size:
-        return x.var(axis, 1, keep), u.var(full(x, axis), keepdim=keep)
+        return x.var(axis, 1, keepdims=keep), u.var(full(x, axis), keepdim=keep)
     if kind == 4 and isinstance(axis, int):
-        return x.prod(axis, keep), u.prod(axis, keep)
+        return x.prod(axis, keepdims=keep), u.prod(axis, keep)
     return F.logsumexp(x, axis, keepdims=keep), torch.logsumexp(u, full(x, axis), keep) if x.ndim else u
 
 

@@ -148,8 +148,11 @@ def test_the_gradient_is_itself_differentiable(rule, xs, params):
     for ours, plain in zip(found, gradients(*xs), strict=True):
         np.testing.assert_allclose(ours.data, plain, rtol=1e-14, atol=1e-15)
     total = sum((x * weights[i]).sum() for i, x in zip(some, found, strict=True))
-    ours, measured = 0.0, slope(lambda *x: sum(np.sum(p * weights[i]) for i, p in zip(some, gradients(*x), strict=True)),
-                                xs, ts, 1e-3)
+
+    def weighed(*arrays):
+        return sum(np.sum(p * weights[i]) for i, p in zip(some, gradients(*arrays), strict=True))
+
+    ours, measured = 0.0, slope(weighed, xs, ts, 1e-3)
     if total.requires_grad:
         second = grad(total, [leaves[i] for i in some])
         ours = sum(np.sum(s * ts[i]) for i, s in zip(some, second, strict=True))

@@ -62,9 +62,10 @@ class Operators:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """NumPy's functions: np.exp(tensor) is exp(tensor)."""
-        if ufunc in COMPARISONS and method == "__call__":
-            return ufunc(*[plain(x) for x in inputs], **options)
-        rule = _UFUNCS.get(ufunc) if method == "__call__" and not options else None
+        simple = method == "__call__" and not options
+        if simple and ufunc in COMPARISONS:
+            return ufunc(*[plain(x) for x in inputs])
+        rule = _UFUNCS.get(ufunc) if simple else None
         if rule is None:
             raise UserError(f"np.{ufunc.__name__}", f"no rule for this function of tensors of shapes {shapes(inputs)}",
                             "use shinso.autodiff.functions, or tensor.data where no gradient is needed")
@@ -209,33 +210,33 @@ class Operators:
 
     # Methods of ndarray
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def sum(self, axis: Any = None, *, keepdims: bool = False) -> Any:
         """The sum over `axis`."""
         return self.apply(SUM, (self,), (_axis(axis), keepdims))
 
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Any:
         """The mean over `axis`."""
         return self.apply(reductions.mean, (self,), (_axis(axis), keepdims))
 
-    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Any:
         """The largest entry along `axis`; equal ones share the gradient."""
         return self.apply(reductions.amax, (self,), (_axis(axis), keepdims))
 
-    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Any:
         """The smallest entry along `axis`; equal ones share the gradient."""
         return self.apply(reductions.amin, (self,), (_axis(axis), keepdims))
 
-    def prod(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def prod(self, axis: Any = None, *, keepdims: bool = False) -> Any:
         """The product over `axis`."""
         return self.apply(reductions.prod, (self,), (_axis(axis), keepdims))
 
-    def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    def var(self, axis: Any = None, ddof: int = 0, *, keepdims: bool = False) -> Any:
         """The variance along `axis`, divided by n - ddof."""
         return self.apply(reductions.var, (self,), (_axis(axis), keepdims, ddof))
 
-    def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+    def std(self, axis: Any = None, ddof: int = 0, *, keepdims: bool = False) -> Any:
         """The square root of the variance."""
-        return self.apply(entry.sqrt, (self.var(axis, ddof, keepdims),))
+        return self.apply(entry.sqrt, (self.var(axis, ddof, keepdims=keepdims),))
 
     def cumsum(self, axis: int = 0) -> Any:
         """Running sums along `axis`."""
@@ -286,13 +287,13 @@ _UFUNCS = {**entry.UFUNCS, np.matmul: products.matmul}
 
 FUNCTIONS = {
     np.where: lambda c, a, b: entry.where.on((plain(c), operand(a), operand(b))),
-    np.sum: lambda x, axis=None, keepdims=False: x.sum(axis, keepdims),
-    np.mean: lambda x, axis=None, keepdims=False: x.mean(axis, keepdims),
-    np.max: lambda x, axis=None, keepdims=False: x.max(axis, keepdims),
-    np.min: lambda x, axis=None, keepdims=False: x.min(axis, keepdims),
-    np.prod: lambda x, axis=None, keepdims=False: x.prod(axis, keepdims),
-    np.var: lambda x, axis=None, ddof=0, keepdims=False: x.var(axis, ddof, keepdims),
-    np.std: lambda x, axis=None, ddof=0, keepdims=False: x.std(axis, ddof, keepdims),
+    np.sum: lambda x, axis=None, keepdims=False: x.sum(axis, keepdims=keepdims),
+    np.mean: lambda x, axis=None, keepdims=False: x.mean(axis, keepdims=keepdims),
+    np.max: lambda x, axis=None, keepdims=False: x.max(axis, keepdims=keepdims),
+    np.min: lambda x, axis=None, keepdims=False: x.min(axis, keepdims=keepdims),
+    np.prod: lambda x, axis=None, keepdims=False: x.prod(axis, keepdims=keepdims),
+    np.var: lambda x, axis=None, ddof=0, keepdims=False: x.var(axis, ddof, keepdims=keepdims),
+    np.std: lambda x, axis=None, ddof=0, keepdims=False: x.std(axis, ddof, keepdims=keepdims),
     np.reshape: lambda x, shape: x.reshape(shape),
     np.transpose: lambda x, axes=None: x.transpose(*(axes or ())),
     np.swapaxes: lambda x, a, b: x.swapaxes(a, b),

@@ -26,6 +26,7 @@ import numpy as np
 from shinso.autodiff._operators import Operators, plain
 from shinso.autodiff.rules import Rule
 from shinso.autodiff.tensor import Tensor, grad
+from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.errors import UserError
 
 
@@ -114,3 +115,74 @@ def hessian(f: Callable[[Any], Any], x: Any) -> np.ndarray:
     x = np.asarray(plain(x))
     columns = [hvp(f, x, unit) for unit in np.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)]
     return np.stack(columns).reshape(*x.shape, *x.shape) if columns else np.zeros((*x.shape, *x.shape))
+
+
+def _map(x: Any) -> Any:
+    """Three numbers to two, through several kinds of rules."""
+    a = np.array([[0.3, -1.2, 0.7], [1.1, 0.4, -0.5]])
+    return np.tanh(a @ x) * np.exp(x[:2]) + (x * x).sum() / (1.0 + x[2] ** 2)
+
+
+def dual_numbers_equal_reverse_mode() -> Check:
+    """Both modes give the same Jacobian of a map from three numbers to two, to 1e-15.
+
+    Source: Wengert 1964; Linnainmaa 1970
+    """
+    x = np.array([0.4, -0.3, 0.8])
+    return at_most(float(np.abs(jacobian(_map, x) - jacobian(_map, x, mode="forward")).max()), 1e-15)
+
+
+def n_inputs_take_n_runs() -> Check:
+    """For 3 inputs forward mode runs the program 3 times.
+
+    Source: equation (2)
+    """
+    runs = []
+
+    def watched(x: Any) -> Any:
+        runs.append(1)
+        return _map(x)
+
+    jacobian(watched, np.ones(3), mode="forward")
+    return exactly(len(runs), 3)
+
+
+def one_backward_run_gives_all_inputs() -> Check:
+    """Reverse mode runs the same program once, whatever the number of inputs.
+
+    Source: Speelpenning 1980
+    """
+    runs = []
+
+    def watched(x: Any) -> Any:
+        runs.append(1)
+        return _map(x)
+
+    jacobian(watched, np.ones(3))
+    return exactly(len(runs), 1)
+
+
+def the_hessian_times_a_vector() -> Check:
+    """(3) on the sum of x^4 equals 12 x^2 v to 1e-14.
+
+    Source: Pearlmutter 1994
+    """
+    x, v = np.linspace(-1, 1, 9), np.linspace(2, 3, 9)
+    return at_most(float(np.abs(hvp(lambda u: (u**4).sum(), x, v) - 12 * x**2 * v).max()), 1e-14)
+
+
+CARD = Card(
+    name="Forward mode",
+    name_ja="フォワードモードの自動微分",
+    paper="Wengert 1964, doi:10.1145/355586.364791; Pearlmutter 1994, doi:10.1162/neco.1994.6.1.147",
+    equations=(
+        r"(x, t) \;\rightarrow\; (f(x),\; f'(x)\, t)",
+        r"J e_i = \partial f / \partial x_i,\quad i = 1, \dots, n",
+        r"H v = \nabla_x\, (\nabla f(x) \cdot v)",
+    ),
+    summary="Numbers that carry their derivative along, by the same rules as reverse mode; Jacobians and Hessians.",
+    summary_ja="微分を連れて進む数。規則は逆方向モードと同じものを用い、ヤコビ行列とヘッセ行列を求める。",
+    topics=("autodiff.forward-mode",),
+    facts=(dual_numbers_equal_reverse_mode, n_inputs_take_n_runs, one_backward_run_gives_all_inputs,
+           the_hessian_times_a_vector),
+)

@@ -21,6 +21,7 @@ Linnainmaa 1970; Speelpenning 1980; Paszke et al. 2017 (recording while running)
 """
 
 import sys
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -28,9 +29,11 @@ from typing import Any, final
 
 import numpy as np
 
+from shinso.autodiff._counted import Counted, counted
 from shinso.autodiff._operators import Operators
 from shinso.autodiff._tape import MODE, recorded, shapes, sweep, watch
 from shinso.autodiff.rules import Rule
+from shinso.core.card import Card, Check, about, at_most, exactly
 from shinso.core.errors import UserError
 
 _numbers = count()
@@ -277,3 +280,112 @@ def _own(g: Any, others: Sequence[Any]) -> np.ndarray:
     g = np.asarray(g)
     shared = g.base is not None or not g.flags.writeable or sum(g is other for other in others) > 1
     return np.array(g) if shared else g
+
+
+def gradients_of_two_bowls() -> Check:
+    """At (1.5, -2) the gradient of x1^2 + x2^2 is (2 x1, 2 x2) and that of x1^2 / 2 + 5 x2^2 is (x1, 10 x2), exactly.
+
+    Source: the course's gradient vectors
+    """
+    x = Tensor([1.5, -2.0], requires_grad=True)
+    round_one, long_one = grad((x * x).sum(), x), grad((np.array([0.5, 5.0]) * x**2).sum(), x)
+    return exactly(float(np.abs(round_one - [3, -4]).sum() + np.abs(long_one - [1.5, -20]).sum()), 0.0)
+
+
+def the_gradient_is_normal_to_the_contour() -> Check:
+    """On the ellipse x1^2 / 2 + 5 x2^2 = c the gradient times the tangent is 0 to 1e-14, at 100 places.
+
+    Source: differentiating f(x(s)) = c along the contour
+    """
+    s = np.linspace(0, 2 * np.pi, 100)
+    x = Tensor(np.stack([np.sqrt(2) * np.cos(s), np.sqrt(0.2) * np.sin(s)], 1), requires_grad=True)
+    tangent = np.stack([-np.sqrt(2) * np.sin(s), np.sqrt(0.2) * np.cos(s)], 1)
+    g = grad((np.array([0.5, 5.0]) * x * x).sum(), x)
+    return at_most(float(np.abs((g * tangent).sum(1)).max()), 1e-14)
+
+
+def the_exponential_of_a_product() -> Check:
+    """At x = 2, w = 0.5 the derivative of exp(xw) by w is x exp(xw) = 5.436563656918090 (to 1e-14).
+
+    Source: the chain rule; the course's example of reverse mode
+    """
+    x, w = Tensor(2.0), Tensor(0.5, requires_grad=True)
+    np.exp(x * w).backward()
+    return about(float(w.grad), 5.436563656918090, 1e-14)
+
+
+def the_pass_back_costs_at_most_five_times_the_way_there() -> Check:
+    """Counted in operations, the pass back costs at most 5 times the way there, with 10, 100 and 1000 inputs.
+
+    Source: Baur and Strassen 1983; Griewank and Walther 2008, section 4.6
+    """
+    ratios = []
+    for n in (10, 100, 1000):
+        x, w = Tensor(np.linspace(0.1, 1, n), requires_grad=True), Tensor(np.full((n, 4), 0.1), requires_grad=True)
+        x.data, w.data = counted(x.data), counted(w.data)
+        start = Counted.work
+        y = (np.exp(-x * x) / (1.0 + x * x) + np.sin(x) * np.tanh(x)).sum() + np.tanh(x @ w).sum()
+        there = Counted.work
+        y.backward()
+        ratios.append((Counted.work - there) / (there - start))
+    return Check(max(ratios), 1.0, 5.0)
+
+
+def broadcasting_adds_on_the_way_back() -> Check:
+    """x @ ones + 1 is 7 for (1, 2, 3) and (7, 16) with (4, 5, 6) below; the gradient of the 1 counts the rows.
+
+    Source: the course's notebook on broadcasting; (2)
+    """
+    one, off = Tensor(np.ones(1), requires_grad=True), 0.0
+    for x, wanted in ((np.array([1.0, 2, 3]), [7.0]), (np.array([[1.0, 2, 3], [4, 5, 6]]), [[7.0], [16.0]])):
+        y = x @ Tensor(np.ones((3, 1))) + one
+        off += float(np.abs(y.data - wanted).sum() + np.abs(grad(y.sum(), one) - len(wanted)).sum())
+    return exactly(off, 0.0)
+
+
+def without_recording_nothing_stays() -> Check:
+    """Under no_grad 1000 calls leave no more than the last result, which needs no gradient.
+
+    Source: the course's evaluation under no_grad
+    """
+    w, y = Tensor(np.full((50, 50), 0.01), requires_grad=True), Tensor(np.ones((20, 50)))
+    tracemalloc.start()
+    with no_grad():
+        for _ in range(1000):
+            y = y @ w
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return exactly(float(grown > 3 * y.data.nbytes) + float(y.requires_grad) + len(y.inputs), 0.0)
+
+
+CARD = Card(
+    name="Tensor engine",
+    name_ja="テンソルの自動微分",
+    paper="Linnainmaa 1970, doi:10.1007/BF01931367; Speelpenning 1980; Baur and Strassen 1983",
+    equations=(
+        r"\bar y = 1,\qquad \bar x \;{+}{=}\; \left(\frac{\partial y}{\partial x}\right)^T \bar y",
+        r"y = x + b\;:\quad \bar b = \sum_{\mathrm{rows}} \bar y",
+        r"H v = \nabla_x\, (\nabla f(x) \cdot v)",
+    ),
+    summary="Records a program on arrays while it runs, and walks back over the record for derivatives of any order.",
+    summary_ja="配列のプログラムを実行しながら記録し、その記録を逆にたどって、あらゆる入力による微分を何階でも求める。",
+    topics=("autodiff.gradient-vector", "autodiff.reverse-mode", "autodiff.broadcast", "autodiff.no-grad"),
+    facts=(
+        gradients_of_two_bowls,
+        the_gradient_is_normal_to_the_contour,
+        the_exponential_of_a_product,
+        the_pass_back_costs_at_most_five_times_the_way_there,
+        broadcasting_adds_on_the_way_back,
+        without_recording_nothing_stays,
+    ),
+    notes=(
+        "The course writes one gradient with a transpose and the other without; here a gradient has its input's shape.",
+        "The course's notebook calls the row-wise matrix product broadcasting; only the + 1 is broadcast.",
+        "Some notebook cells evaluate without no_grad and then need detach; here a recorded tensor is no plain array.",
+    ),
+    notes_ja=(
+        "講義では一方の勾配に転置があり、他方にはない。ここでは勾配は入力と同じ形をもつ。",
+        "講義のノートブックは行ごとの行列積をブロードキャストと呼ぶが、ブロードキャストされるのは + 1 だけである。",
+        "no_grad なしの評価には後で detach が要る。ここでは、記録中のテンソルは配列とみなされない。",
+    ),
+)
