@@ -16,8 +16,8 @@ def mlp(weights, x):
 
 def lenet(weights, x):
     k1, c1, k2, c2, w1, b1, w2, b2, w3, b3 = weights
-    h = max_pool2d(relu(conv2d(x, k1, c1, padding=2)), 2)
-    h = max_pool2d(relu(conv2d(h, k2, c2)), 2).reshape(len(x), -1)
+    h = relu(max_pool2d(conv2d(x, k1, c1, padding=2), 2))  # the same as ReLU first, on a quarter of the numbers
+    h = relu(max_pool2d(conv2d(h, k2, c2), 2)).reshape(len(x), -1)
     return affine(relu(affine(relu(affine(h, w1, b1)), w2, b2)), w3, b3)
 
 
@@ -63,7 +63,7 @@ class ByHand(Arrays):
         layers = []
         if self.network != MLP:
             for (kernel, bias), padding in zip(pairs[:2], (2, 0), strict=True):
-                layers += [Convolution(kernel, bias, padding=padding), ReLU(), MaxPooling(2)]
+                layers += [Convolution(kernel, bias, padding=padding), MaxPooling(2), ReLU()]
             layers.append(Flatten())
             pairs = pairs[2:]
         for weight, bias in pairs:
