@@ -69,7 +69,7 @@ def exact(what: Any, at: Mapping[str, float]) -> float:
 
     numbers = {sympy.Symbol(name, real=True): sympy.Float(float(x), DIGITS) for name, x in at.items()}
     try:
-        value = float(what.evalf(DIGITS, subs=numbers))
+        value = float(what.xreplace(numbers).evalf(DIGITS))  # from the inside out: evalf(subs=...) is exponential
     except RecursionError:
         raise _too_deep("the derivative") from None
     except (TypeError, ArithmeticError, ValueError):  # zoo, a complex number, 1/0, more digits than there are
