@@ -49,7 +49,7 @@ class Dual(Operators):
         self.derivative = np.zeros(self.value.shape, self.value.dtype) if derivative is None else derivative
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> np.ndarray:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The value as a plain array."""
         return plain(self.value)
 

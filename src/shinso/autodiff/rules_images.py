@@ -56,18 +56,23 @@ def _col2im(cols: np.ndarray, shape: tuple[int, ...], kernel: Pair, stride: Pair
     return x[:, p : p + h, q : q + w].transpose(3, 0, 1, 2)
 
 
+def _parts(x: np.ndarray, kernel: Pair, stride: Pair) -> list[np.ndarray]:
+    """For each place in the kernel the entries of x that it meets, views."""
+    return [x[:, :, down, right] for _, _, down, right in _offsets(x.shape[2], x.shape[3], kernel, stride)]
+
+
 def _max_pool(x: np.ndarray, kernel: Pair, stride: Pair) -> np.ndarray:
-    y = None
-    for _, _, down, right in _offsets(*x.shape[2:], kernel, stride):
-        part = x[:, :, down, right]
-        y = part.copy(order="K") if y is None else np.maximum(y, part, out=y)
+    first, *rest = _parts(x, kernel, stride)
+    y = first.copy(order="K")
+    for part in rest:
+        np.maximum(y, part, out=y)
     return y
 
 
 def _first(x: Array, y: Array, kernel: Pair, stride: Pair) -> list[np.ndarray]:
     """One mask for each place of the window: the first, in reading order, that attains the maximum."""
     free, masks = True, []
-    for _, _, down, right in _offsets(*x.shape[2:], kernel, stride):
+    for _, _, down, right in _offsets(x.shape[2], x.shape[3], kernel, stride):
         mask = np.logical_and(np.equal(x[:, :, down, right], y), free)
         free = np.logical_not(mask) if free is True else np.logical_and(free, np.logical_not(mask))
         masks.append(mask)
@@ -87,16 +92,15 @@ def _spread(g: np.ndarray, shape: tuple[int, ...], masks: list[np.ndarray], kern
 
 
 def _gather(t: np.ndarray, masks: list[np.ndarray], kernel: Pair, stride: Pair) -> np.ndarray:
-    parts = (t[:, :, down, right] * mask
-             for mask, (_, _, down, right) in zip(masks, _offsets(*t.shape[2:], kernel, stride), strict=True))
-    return sum(parts)
+    parts = [part * mask for part, mask in zip(_parts(t, kernel, stride), masks, strict=True)]
+    return sum(parts[1:], parts[0])
 
 
 def _avg_pool(x: np.ndarray, kernel: Pair, stride: Pair) -> np.ndarray:
-    y = None
-    for _, _, down, right in _offsets(*x.shape[2:], kernel, stride):
-        part = x[:, :, down, right]
-        y = part.copy(order="K") if y is None else np.add(y, part, out=y)
+    first, *rest = _parts(x, kernel, stride)
+    y = first.copy(order="K")
+    for part in rest:
+        y += part
     y *= 1 / (kernel[0] * kernel[1])
     return y
 

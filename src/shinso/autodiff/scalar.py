@@ -18,6 +18,7 @@ Linnainmaa 1970; the form of a class with a gradient in each number is that of K
 """
 
 import math
+from collections.abc import Iterator
 from typing import final
 
 from shinso.core.card import Card, Check, about, at_most, exactly
@@ -110,7 +111,9 @@ class Value:
 
     def graph(self) -> list["Value"]:
         """Every Value behind this one, each after its inputs (3); found without recursion, however long the chain."""
-        order, seen, walk = [], {id(self)}, [(self, iter(self.inputs))]
+        order: list[Value] = []
+        seen = {id(self)}
+        walk: list[tuple[Value, Iterator[Value]]] = [(self, iter(self.inputs))]
         while walk:
             value, rest = walk[-1]
             fresh = next((a for a in rest if id(a) not in seen), None)

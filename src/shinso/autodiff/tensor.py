@@ -183,8 +183,9 @@ class Tensor(Operators):
     def spare(self) -> np.ndarray | None:
         """The memory of the last gradient, if nobody but this tensor sees it any more."""
         buffer, self._spare = self._spare, None
-        alone = buffer is not None and sys.getrefcount(buffer) == 2 and buffer.flags.owndata
-        return buffer if alone and buffer.shape == self.data.shape else None
+        if buffer is None or sys.getrefcount(buffer) != 2 or not buffer.flags.owndata:
+            return None
+        return buffer if buffer.shape == self.data.shape else None
 
     def retain_grad(self) -> "Tensor":
         """Ask for `.grad` on a computed tensor too; returns the tensor."""
@@ -339,7 +340,7 @@ def broadcasting_adds_on_the_way_back() -> Check:
     one, off = Tensor(np.ones(1), requires_grad=True), 0.0
     for x, wanted in ((np.array([1.0, 2, 3]), [7.0]), (np.array([[1.0, 2, 3], [4, 5, 6]]), [[7.0], [16.0]])):
         y = x @ Tensor(np.ones((3, 1))) + one
-        off += float(np.abs(y.data - wanted).sum() + np.abs(grad(y.sum(), one) - len(wanted)).sum())
+        off += float(np.abs(np.subtract(y.data, wanted)).sum() + np.abs(grad(y.sum(), one) - len(wanted)).sum())
     return exactly(off, 0.0)
 
 
