@@ -55,7 +55,8 @@ def gates(outcomes: list[Outcome]) -> list[str]:
                         ("written out in NumPy", 0.9), ("shinso.autodiff.byhand", 0.9)):
         if name in by_name:
             middle = statistics.median(ratios(tape, by_name[name]))
-            lines.append(f"- recorded step to {name}: {middle:.2f}, {'holds' if middle >= least else 'FAILS'} (>= {least})")
+            verdict = "holds" if middle >= least else "FAILS"
+            lines.append(f"- recorded step to {name}: {middle:.2f}, {verdict} (>= {least})")
     return lines
 
 

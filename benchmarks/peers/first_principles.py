@@ -4,6 +4,8 @@ MLP 784-128-64-10 and LeNet-5 with SGD: HIPS autograd, MyGrad, tinygrad, layer c
 same mathematics written out without classes; and micrograd, one example at a time, on two moons.
 """
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -283,7 +285,7 @@ def moons(count=100):
 
 def hinge_weights(sizes=(2, 16, 16, 1)):
     draw = np.random.default_rng(1)
-    return [(draw.uniform(-1, 1, (m, n)) / n**0.5, np.zeros(m)) for n, m in zip(sizes, sizes[1:], strict=False)]
+    return [(draw.uniform(-1, 1, (m, n)) / n**0.5, np.zeros(m)) for n, m in itertools.pairwise(sizes)]
 
 
 class Micrograd:

@@ -97,7 +97,7 @@ class Placed:
 
 def test_only_fields_that_say_so_may_be_negative():
     assert sensible(Placed(start=(-3.0, 2.0))).start == (-3.0, 2.0)
-    with pytest.raises(UserError, match="lr: -0.1 is not in range"):
+    with pytest.raises(UserError, match=r"lr: -0\.1 is not in range"):
         sensible(Placed(lr=-0.1))
     for start in ((float("nan"),), (-float("inf"),), (-1e30,)):
         with pytest.raises(UserError, match="start"):

@@ -7,6 +7,7 @@ output y where that is cheaper (d exp = exp), and the equation. At a kink the de
 
 import numpy as np
 
+from shinso.autodiff._logistic import logistic
 from shinso.autodiff.rules import Elementwise
 
 
@@ -18,11 +19,6 @@ def _as(mask: np.ndarray, like: np.ndarray) -> np.ndarray:
 def _share(wins: np.ndarray, ties: np.ndarray, y: np.ndarray) -> np.ndarray:
     """1 where an argument wins, one half where both are equal."""
     return _as(wins, y) + 0.5 * _as(ties, y)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)) without overflow: tanh saturates by itself."""
-    return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
 def _power(p, x):
@@ -60,7 +56,7 @@ arctan = Elementwise("arctan", np.arctan, (lambda y, x: 1 / (1 + x * x),), "y = 
 sinh = Elementwise("sinh", np.sinh, (lambda y, x: np.cosh(x),), "y = sinh(x); dy/dx = cosh(x)", "x")
 cosh = Elementwise("cosh", np.cosh, (lambda y, x: np.sinh(x),), "y = cosh(x); dy/dx = sinh(x)", "x")
 tanh = Elementwise("tanh", np.tanh, (lambda y, x: 1 - y * y,), "y = tanh(x); dy/dx = 1 - y^2", "y")
-sigmoid = Elementwise("sigmoid", _sigmoid, (lambda y, x: y * (1 - y),), "y = 1 / (1 + exp(-x)); dy/dx = y (1 - y)", "y")
+sigmoid = Elementwise("sigmoid", logistic, (lambda y, x: y * (1 - y),), "y = 1 / (1 + exp(-x)); dy/dx = y (1 - y)", "y")
 softplus = Elementwise("softplus", lambda x: np.logaddexp(x, x.dtype.type(0)), (lambda y, x: sigmoid(x),),
                        "y = log(1 + exp(x)); dy/dx = 1 / (1 + exp(-x))", "x")
 relu = Elementwise("relu", lambda x: np.maximum(x, 0), (lambda y, x: y > 0,), "y = max(x, 0); dy/dx = [y > 0]", "y")

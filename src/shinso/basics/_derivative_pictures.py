@@ -46,13 +46,13 @@ def error_picture(program: "Derivatives") -> np.ndarray:
 
 
 def graph_picture(graph: graphs.Graph) -> np.ndarray:
-    """The graph with values, local derivatives on the arrows, and gradients; laid out the way that leaves it larger."""
+    """The graph with values, local derivatives on the arrows, and gradients; to the right if it can be read so."""
     known = graphs.gradients(graph)
     ways: list[tuple[float, Literal["right", "down"], float, float]] = []
     for direction in ("right", "down"):
         width, height = graphs.extent(graph, known, direction=direction)
         ways.append((min(1.5, 900 / width, 1800 / height), direction, width, height))
-    scale, direction, width, height = max(ways, key=lambda way: way[0])
+    scale, direction, width, height = ways[0] if ways[0][0] > 0.75 else max(ways, key=lambda way: way[0])
     figure = sheet(max(200, round(width * scale)), max(120, round(height * scale)))
     figure.set_layout_engine("none")
     graphs.draw(figure.add_axes((0.0, 0.0, 1.0, 1.0)), graph, known, direction=direction)

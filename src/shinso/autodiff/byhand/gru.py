@@ -17,7 +17,7 @@ from typing import Literal, final
 
 import numpy as np
 
-from shinso.autodiff.byhand.lstm import logistic
+from shinso.autodiff._logistic import logistic
 from shinso.autodiff.byhand.rnn import fit, over_time
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 

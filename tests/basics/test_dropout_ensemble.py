@@ -3,7 +3,7 @@
 import torch
 from oracles import records
 
-from shinso.basics import dropout
+from shinso.basics import dropout_ensemble as dropout
 from shinso.core.record import plain
 from shinso.core.seed import generator
 
