@@ -47,7 +47,9 @@ class Arrow:
     points: tuple[Point, ...]
     label: str
     at: Point
-    """where the label stands"""
+    """the middle of its last piece, where the label stands"""
+    slant: float
+    """how far that piece leads aside"""
     ends: tuple[int, int]
 
 
@@ -102,8 +104,8 @@ def _arrow(stops: list[tuple[float, float, float]], first: float, last: float, l
                 points.append((x, leave))
             if leave < start + depth or k:
                 points += _straight(points[-1], (x, start + depth))
-    (x0, start, depth), (x1, then, _) = stops[0], stops[1]
-    return Arrow(tuple(points), label, (x0 + (x1 - x0) * 0.5, (start + depth + then) / 2), ends)
+    (x0, start, depth), (x1, then, _) = stops[-2:]  # many arrows may leave a box, but few reach one
+    return Arrow(tuple(points), label, ((x0 + x1) / 2, (start + depth + then) / 2), x1 - x0, ends)
 
 
 def _straight(a: Point, b: Point) -> list[Point]:
@@ -111,7 +113,8 @@ def _straight(a: Point, b: Point) -> list[Point]:
 
 
 def _turned(p: Picture) -> Picture:
-    arrows = tuple(Arrow(tuple((y, x) for x, y in a.points), a.label, (a.at[1], a.at[0]), a.ends) for a in p.arrows)
+    arrows = tuple(Arrow(tuple((y, x) for x, y in a.points), a.label, (a.at[1], a.at[0]), a.slant, a.ends)
+                   for a in p.arrows)  # fmt: skip
     return Picture(p.height, p.width, p.boxes, tuple((y, x) for x, y in p.middles), arrows, p.direction)
 
 
@@ -159,9 +162,8 @@ def _label_at(arrow: Arrow, direction: Direction) -> Point:
     """Beside a vertical arrow, above a horizontal one, on the free side of a slanted one."""
     (x, y), half = arrow.at, len(arrow.label) * LETTER * 0.42 + 6
     if direction == "down":
-        return x + half, y + 3
-    rise = arrow.points[3][1] - arrow.points[0][1]
-    return (x, y - 6) if abs(rise) < 6 else (x + half, y - 4 if rise > 0 else y + 12)
+        return (x + half, y + 3) if abs(arrow.slant) < 6 else (x - half if arrow.slant > 0 else x + half, y + 10)
+    return (x, y - 6) if abs(arrow.slant) < 6 else (x + half, y - 4 if arrow.slant > 0 else y + 12)
 
 
 def draw_on(axes: "Axes", picture: Picture, highlight: int | None = None) -> None:
