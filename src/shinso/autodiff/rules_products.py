@@ -63,7 +63,9 @@ def _affine_weight(g: Array, xs: Sequence[Array], params: tuple) -> Array:
 
 
 def _affine_bias(g: Array, xs: Sequence[Array], params: tuple) -> Array:
-    return np.add.reduce(g, axis=0) if type(g) is np.ndarray and g.ndim == 2 else sum_to(g, xs[2].shape)
+    if type(g) is np.ndarray:  # always a new array, as every product gives one
+        return np.add.reduce(_columns(g), axis=0) if g.ndim > 1 else g.copy()
+    return sum_to(g, xs[2].shape)
 
 
 class _Affine(Multilinear):

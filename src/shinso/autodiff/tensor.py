@@ -91,7 +91,7 @@ class Tensor(Operators):
         out.requires_grad = out.keeps_grad = False
         out.inputs = out.params = ()
         out.number = next(_numbers)
-        out.version = inputs[0].version if rule.view and type(inputs[0]) is Tensor else [0]
+        out.version = inputs[0].version if rule.view and y.base is not None and type(inputs[0]) is Tensor else [0]
         if MODE.recording:
             for x in inputs:
                 if type(x) is Tensor and x.requires_grad:
