@@ -9,7 +9,7 @@
 # %% [markdown]
 # ## Set-up / 準備
 #
-# shinso がまだ入っていない環境 (Colab など) では、次のセルの二行目の `#` を外して一度だけ実行します。
+# shinso がまだ入っていない環境 (Colab など) では、次のセルの二行目の先頭の `#` を消して、一度だけ実行します。
 # `shinso` の代わりに、手元の複製の場所 (例: `..`) を書くこともできます。
 
 # %%
@@ -17,12 +17,8 @@
 # # %pip install --quiet shinso
 
 # %%
-import os
-
 import matplotlib.pyplot as plt
 import numpy as np
-
-SMOKE = os.environ.get("SHINSO_NOTEBOOKS") == "smoke"  # 自動試験では小さく動かす
 
 # %% [markdown]
 # ## Exercise 1-0: Python in five lines / 演習1-0 Pythonの復習

@@ -23,6 +23,7 @@ from shinso.autodiff.tensor import Tensor
 from shinso.basics.logic import success
 
 SMOKE = os.environ.get("SHINSO_NOTEBOOKS") == "smoke"  # 自動試験では小さく動かす
+STEPS = 300 if SMOKE else 1000
 
 # %% [markdown]
 # ## The network / ネットワーク
@@ -40,7 +41,8 @@ def new_weights(rng, hidden=2):
     def uniform(inputs, *shape):
         return rng.uniform(-1, 1, shape) / inputs**0.5
 
-    return {"W1": uniform(2, 2, hidden), "b1": uniform(2, hidden), "W2": uniform(hidden, hidden, 1), "b2": uniform(hidden, 1)}
+    return {"W1": uniform(2, 2, hidden), "b1": uniform(2, hidden),
+            "W2": uniform(hidden, hidden, 1), "b2": uniform(hidden, 1)}
 
 
 def answers(weights, x):
@@ -48,7 +50,7 @@ def answers(weights, x):
     return sigmoid(affine(h, weights["W2"], weights["b2"]))
 
 
-def train(teacher, steps=1000, rate=0.1, seed=0, hidden=2):
+def train(teacher, steps=STEPS, rate=0.1, seed=0, hidden=2):
     """学習した重みと、損失の列。"""
     rng = np.random.default_rng(seed)
     weights, rule, losses = new_weights(rng, hidden), Adam(lr=rate), []
@@ -98,11 +100,10 @@ assert sum(value.size for value in weights.values()) == 2 * 2 + 2 + 2 + 1 == 9
 
 # %% {"jupyter": {"source_hidden": true}, "cellView": "form"}
 # @title 解答 2-2
-for steps in (10, 100, 300, 1000):
+for steps in (10, 100, 300) if SMOKE else (10, 100, 300, 1000):
     weights, losses = train(AND, steps=steps)
     print(f"{steps:5d} steps: {np.round(answers(weights, INPUTS).ravel(), 3)}  {solved(weights, AND)}")
-assert not solved(train(AND, steps=10)[0], AND)  # 10 ステップでは足りない
-assert solved(train(AND, steps=300)[0], AND)
+    assert solved(weights, AND) == (steps > 10)  # 10 ステップでは足りない
 
 # %% [markdown]
 # ## Exercise 2-3: the learning rate / 演習2-3 学習率
@@ -122,7 +123,8 @@ for rate in (0.001, 0.01, 0.1, 1.0):
 plt.legend()
 plt.xlabel("step")
 plt.show()
-print(final)
+for rate, loss in final.items():
+    print(f"rate {rate}: mean loss of the last 100 steps {loss:.2e}")
 assert final[0.1] < final[0.01] < final[0.001]  # 小さすぎる学習率では 1000 ステップで終わらない
 
 # %% [markdown]
@@ -136,16 +138,17 @@ assert final[0.1] < final[0.01] < final[0.001]  # 小さすぎる学習率では
 # %% {"jupyter": {"source_hidden": true}, "cellView": "form"}
 # @title 解答 2-4
 OR = np.array([[0.0], [1.0], [1.0], [1.0]])  # 教師信号だけを変えればよい
-right = sum(solved(train(OR, seed=seed)[0], OR) for seed in range(3 if SMOKE else 10))
-print("solved:", right)
-assert right >= (2 if SMOKE else 9)
+seeds = 3 if SMOKE else 10
+right = sum(solved(train(OR, seed=seed)[0], OR) for seed in range(seeds))
+print(f"solved: {right} of {seeds}")
+assert right >= 0.9 * seeds
 
 # %% [markdown]
 # ## Exercise 2-5: EXOR / 演習2-5 排他的論理和
 #
 # 「少し難しい」とされる問題です。一回の実行で判断せず、**たくさんの初期値**で成功率を調べてください。
-# 中間ユニットを 0, 2, 3, 4, 8 個にするとどう変わりますか。`shinso.basics.logic.success` は、50個のネットワークを同時に学習して
-# 10ステップごとの成功率を返します。
+# 中間ユニットを 0, 2, 3, 4, 8 個にするとどう変わりますか。`shinso.basics.logic.success` は、50個のネットワークを
+# 同時に学習し、10ステップごとの成功率を返します (例: `success("xor", 2, 1000)[-1]`)。
 
 # %%
 # ここに書く
@@ -153,14 +156,15 @@ assert right >= (2 if SMOKE else 9)
 # %% {"jupyter": {"source_hidden": true}, "cellView": "form"}
 # @title 解答 2-5
 EXOR = np.array([[0.0], [1.0], [1.0], [0.0]])
-shares = {hidden: success("xor", hidden, 1000)[-1] for hidden in (0, 2, 3, 4, 8)}
+shares = {hidden: success("xor", hidden, STEPS)[-1] for hidden in (0, 2, 3, 4, 8)}
 print(shares)
 assert shares[0] == 0  # 中間層がなければ直線しか引けず、EXOR は決して学べない
 assert 0 < shares[2] < 1  # 二個では局所最小に落ちる初期値がある: 一回の実行は答えにならない
 assert shares[8] > shares[2]
 
 # 手で重みを定めれば、二つの中間ユニットで EXOR は表せる: x1 OR x2 と x1 AND x2 の差
-by_hand = {"W1": np.full((2, 2), 20.0), "b1": np.array([-10.0, -30.0]), "W2": np.array([[20.0], [-20.0]]), "b2": np.array([-10.0])}
+by_hand = {"W1": np.full((2, 2), 20.0), "b1": np.array([-10.0, -30.0]),
+           "W2": np.array([[20.0], [-20.0]]), "b2": np.array([-10.0])}
 print(np.round(answers(by_hand, INPUTS).ravel(), 4))
 assert solved(by_hand, EXOR)
 

