@@ -12,6 +12,15 @@ PAGE = REPOSITORY / "docs" / "curriculum.md"
 
 # Topics that are no card of their own (a tool, an exercise, a page), each with the test that runs it.
 ELSEWHERE: dict[str, str] = {
+    "learn.supervised-data": "tests/data/test_own_pictures.py::test_a_folder_becomes_tensors_and_a_bad_file_is_named",
+    "data.loader-shuffle":
+        "tests/data/test_own_pictures.py::test_training_is_shuffled_by_the_seed_and_testing_keeps_its_order",
+    "data.to-tensor-normalise":
+        "tests/data/test_batches.py::test_to_float_is_totensor_and_normalise_and_has_an_inverse",
+    "data.random-minibatch":
+        "tests/data/test_drawn.py::test_frequencies_are_right_and_the_same_seed_gives_the_same_stream",
+    "engine.device-switch": "tests/engine/test_device_switch.py::test_the_same_program_runs_without_an_accelerator",
+    "learn.save-and-resume": "tests/learn/test_supervised.py::test_a_run_resumed_at_any_step_is_bit_identical",
     "studio.tensorboard": "tests/report/test_events.py::test_the_reader_sees_the_same_scalars",
 }
 
