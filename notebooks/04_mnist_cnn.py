@@ -22,6 +22,7 @@ from shinso.core.place import Place
 from shinso.data.examples import open_data, to_float
 from shinso.engine.loop import run
 from shinso.learn.classify import CLASSIFY
+from shinso.learn.schedules import one_cycle
 from shinso.learn.supervised import Plan, Supervised
 from shinso.optim.adam import Adam
 
@@ -71,8 +72,9 @@ model = nn.Sequential(
 )
 assert sum(p.numel() for p in model.parameters()) == parameters
 epochs = 1 if SMOKE else 3 if NAME == "mnist" else 8
-plan = Plan(epochs=epochs, batch_size=100, seed=0)
-program = Supervised(model, Adam(model.parameters(), lr=0.001, fused=True), CLASSIFY, data, plan, Place())
+# 学習率を上げてから0まで下げる。一定の 0.001 では、MNISTの3エポックで 0.988 前後にとどまる
+plan = Plan(epochs=epochs, batch_size=100, seed=0, schedule=one_cycle)
+program = Supervised(model, Adam(model.parameters(), lr=0.002, fused=True), CLASSIFY, data, plan, Place())
 for row in run(program):
     if row.step % (5 if SMOKE else 100) == 0:
         print(f"step {row.step:4d}: loss {float(row.record['loss']):.4f}")
