@@ -87,6 +87,7 @@ falling, lucky, rising = (objectives(beta) for beta in (BETA, 3 / problem.lipsch
 plt.semilogy(falling, label="beta = 0.001")
 plt.semilogy(lucky, label="beta = 3 / L")
 plt.semilogy(rising, label="beta = 10 / L")
+plt.ylim(1e3, 1e8)
 plt.xlabel("iteration")
 plt.ylabel("F")
 plt.legend()
@@ -116,7 +117,7 @@ plt.plot(r, lecture(r, 0.5), label="0.5")
 plt.plot(r, lecture(r, -0.5), label="-0.5")
 plt.legend(title="threshold")
 plt.show()
-print(float(lecture(torch.tensor(0.1), -0.5)))
+print(f"0.1 becomes {float(lecture(torch.tensor(0.1), -0.5)):.1f}")
 assert torch.equal(lecture(r, 0.5), soft_threshold(r, 0.5))
 small = r[r.abs() < 0.495]
 assert torch.allclose(lecture(small, -0.5), 2 * small, atol=1e-6)  # 縮めるはずが二倍になる: 二つの条件が同時に成り立つから
@@ -126,7 +127,10 @@ assert torch.allclose(lecture(small, -0.5), 2 * small, atol=1e-6)  # 縮める�
 # ## Exercise 6-3: learn steps and thresholds / 演習6-3 歩幅としきい値を学習する
 #
 # 20回分の $\beta_t$ と $\lambda_t$ を、合わせて40個の学習パラメータにします。最初から20回分を一度に学習すると勾配が消えやすいので、
-# 1回分、2回分、…と回数 (世代) を増やしながら、世代ごとに50回ずつ Adam (学習率 $10^{-4}$) で更新します。
+# 1回分、2回分、…と回数 (世代) を増やしながら、世代ごとに50回ずつ Adam で更新します。
+#
+# 講義の学習率は、どちらも $10^{-4}$ でした。Adamの一歩の大きさはおよそ学習率なので、$\beta = 0.001$ は一歩で10%も動き、
+# 負になることさえあります。ここでは $\beta_t$ を $2 \times 10^{-5}$、$\lambda_t$ を $10^{-3}$ とします。
 # 学習前と学習後の誤差を、一回ごとにデシベルで比べてください。
 
 # %%
@@ -136,7 +140,7 @@ assert torch.allclose(lecture(small, -0.5), 2 * small, atol=1e-6)  # 縮める�
 # @title 解答 6-3
 steps = torch.full((ROUNDS,), BETA, requires_grad=True)
 thresholds = torch.full((ROUNDS,), LAMBDA, requires_grad=True)
-optimiser = torch.optim.Adam([steps, thresholds], lr=1e-4)
+optimiser = torch.optim.Adam([{"params": [steps], "lr": 2e-5}, {"params": [thresholds], "lr": 1e-3}])
 for rounds in (2, 8, 20) if SMOKE else range(1, ROUNDS + 1):
     for _ in range(15 if SMOKE else 50):
         truth, seen = signals(50)
