@@ -1,0 +1,147 @@
+"""One update rule over many tensors, entry by entry, in one pass over memory.
+
+(1)  w, s = rule(w, sign * g + decay * w, s, h)
+
+for every entry of every tensor. A rule is a small function of a weight, its gradient, a tuple of states and a tuple of
+numbers that returns the new weight and the new states. It is written with + - * /, comparisons and the words below; on
+tensors they are torch's, in the native form they are those of one number. It holds no literal: a constant stands among
+the numbers, which come in the weight's own type.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter, is_
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shinso.kernels.native import native
+
+Rule = Callable[[Any, Any, tuple[Any, ...], tuple[Any, ...]], tuple[Any, tuple[Any, ...]]]
+Columns = Sequence[list[Tensor]]
+"""weights, gradients, then one list for each state: tensor i of each has the shape of weight i"""
+
+
+def sqrt(x: Any) -> Any:
+    """The root; nan below 0."""
+    return torch.sqrt(x)
+
+
+def absolute(x: Any) -> Any:
+    """The size without the sign."""
+    return torch.abs(x)
+
+
+def sign(x: Any) -> Any:
+    """-1, 0 or 1."""
+    return torch.sign(x)
+
+
+def maximum(x: Any, y: Any) -> Any:
+    """The larger of an entry and an entry or number; nan where one of them is."""
+    return torch.maximum(x, y) if isinstance(y, Tensor) else x.clamp(min=y)
+
+
+def minimum(x: Any, y: Any) -> Any:
+    """The smaller of an entry and an entry or number; nan where one of them is."""
+    return torch.minimum(x, y) if isinstance(y, Tensor) else x.clamp(max=y)
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """x where the condition holds, y elsewhere; both are worked out."""
+    return torch.where(condition, x, y)
+
+
+class Places:
+    """Where the tensors of one update lie in memory, looked through again only when one of them has moved."""
+
+    def __init__(self):
+        self.columns: list[list[Tensor]] = []
+        self.table = self.rows = np.empty((0, 2), np.int64)
+        self.sizes = np.empty(0, np.int64)
+        self.dtype = torch.float32
+
+    def find(self, columns: Columns) -> bool:
+        """Reads all addresses; False where the native form cannot take these tensors as they are."""
+        seen = self.columns
+        same = len(seen) == len(columns) and all(map(_same, seen, columns))
+        if not same and not self._fit(columns):
+            return False
+        table = np.empty((len(columns[0]), len(columns)), np.int64)
+        for j, column in enumerate(columns):
+            table[:, j] = np.fromiter(map(Tensor.data_ptr, column), np.int64, len(column))
+        if not same or table.shape != self.table.shape or (table != self.table).any():
+            if same and not self._fit(columns):
+                return False
+            self.columns, self.table = [list(column) for column in columns], table
+            self.dtype = columns[0][0].dtype
+            self._join(np.fromiter(map(Tensor.numel, columns[0]), np.int64, len(columns[0])))
+        return True
+
+    def _fit(self, columns: Columns) -> bool:
+        """Dense CPU tensors of one type, float32 or float64, each column laid out as the weights are."""
+        weights = columns[0]
+        dtype = weights[0].dtype
+        if dtype not in (torch.float32, torch.float64):
+            return False
+        sizes = list(map(Tensor.numel, weights))
+        for column in columns:
+            if not (set(map(type, column)) <= _KINDS and set(map(_dtype, column)) == {dtype}
+                    and set(map(_layout, column)) == {torch.strided} and all(map(_is_cpu, column))
+                    and list(map(Tensor.numel, column)) == sizes and not any(map(Tensor.is_neg, column))):
+                return False
+            if not all(map(Tensor.is_contiguous, column)) and not all(map(_laid_out_alike, weights, column)):
+                return False
+        # a column that is contiguous where the weights are not would be read in another order
+        return all(map(Tensor.is_contiguous, weights)) or all(
+            all(map(_laid_out_alike, weights, column)) for column in columns)
+
+    def _join(self, sizes: np.ndarray) -> None:
+        """One row for neighbours: tensors that follow each other without a gap in every column are one."""
+        step = sizes[:-1, None] * self.dtype.itemsize
+        begins = np.ones(len(sizes), bool)
+        begins[1:] = (self.table[1:] - self.table[:-1] != step).any(1)
+        first = np.flatnonzero(begins)
+        self.rows, self.sizes = np.ascontiguousarray(self.table[first]), np.add.reduceat(sizes, first)
+
+
+def update(rule: Rule, columns: Columns, numbers: tuple[float, ...], turn: tuple[float, float],
+           places: Places | None = None) -> None:
+    """(1) in place; `turn` is (sign, decay). A caller that keeps `places` is spared most of the looking.
+
+    `rule` is a function of a module. Gradients are only read.
+    """
+    found = places or Places()
+    kernel = None if not columns[0] or torch.compiler.is_compiling() else native("elementwise")
+    if kernel is None or not found.find(columns):
+        update_plain(rule, columns, numbers, turn)
+    else:
+        kernel.run(rule, found.rows, found.sizes, found.dtype, numbers, turn)
+
+
+def update_plain(rule: Rule, columns: Columns, numbers: tuple[float, ...], turn: tuple[float, float],
+                 places: Places | None = None) -> None:
+    """(1) by tensor operations, one tensor after the other; complex tensors as pairs of real ones."""
+    sign_of, decay = turn
+    for entries in zip(*columns, strict=True):
+        w, g, *states = [torch.view_as_real(t) if t.is_complex() else t for t in entries]
+        g = g if sign_of > 0 else -g
+        y, after = rule(w, g + decay * w if decay else g, tuple(states), numbers)
+        for old, new in zip((w, *states), (y, *after), strict=True):
+            old.copy_(new)
+
+
+_KINDS = {Tensor, torch.nn.Parameter}
+_dtype, _layout, _is_cpu = attrgetter("dtype"), attrgetter("layout"), attrgetter("is_cpu")
+
+
+def _same(one: list[Tensor], other: list[Tensor]) -> bool:
+    return len(one) == len(other) and all(map(is_, one, other))
+
+
+def _laid_out_alike(weight: Tensor, other: Tensor) -> bool:
+    """Whether both lie in memory in the same order, and densely."""
+    if weight.is_contiguous() and other.is_contiguous():
+        return True
+    return other.stride() == weight.stride() and torch.empty_like(weight).stride() == weight.stride()

@@ -1,0 +1,193 @@
+"""Optimisers whose rule looks at one entry at a time: the rule is written once, the rest of torch's protocol is here.
+
+A subclass gives STATE, `rule` and `numbers`, and calls torch's `__init__(params, defaults)`. Parameter groups,
+closures, maximize, coupled weight decay, the state of each parameter, saving and going on are the same for all.
+`flatten()` lays many small tensors end to end. A rule that torch has too is a subclass of AbstractTwin and of torch's
+class.
+"""
+
+from collections.abc import Callable
+from operator import attrgetter, is_
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shinso.kernels.elementwise import Places, Rule, update
+from shinso.optim._flat import AbstractFlat, like
+from shinso.optim._lean import inherited_step
+
+Group = dict[str, Any]
+
+
+class AbstractElementwise(AbstractFlat):
+    """One update (w, s) = rule(w, g, s, h) for every entry; h are the numbers of this group at this step.
+
+    The state of a parameter holds "step" and one tensor for each name in STATE, as torch's optimisers do.
+    """
+
+    STATE: tuple[str, ...] = ()
+    SCALARS: tuple[str, ...] = ("step",)
+    """one number for each parameter, carried on by `advance`; where there is none, `numbers` gets 1 at first, then more"""
+
+    _bundled: "dict[int, tuple[list[Tensor], list[_Bundle]]] | None" = None
+
+    @staticmethod
+    def rule(w: Any, g: Any, s: tuple[Any, ...], h: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """The update of one entry, in the words of shinso.kernels.elementwise and without literals."""
+        raise NotImplementedError
+
+    def numbers(self, group: Group, step: float) -> tuple[float, ...]:
+        """h at this step, counted from 1; scalars after "step" follow as further arguments."""
+        raise NotImplementedError
+
+    def chosen(self, group: Group) -> tuple[Rule, tuple[str, ...]]:
+        """Rule and states, where the options of a group decide about them."""
+        return type(self).rule, self.STATE
+
+    def initial(self, group: Group) -> tuple[float, ...]:
+        """What the states are filled with before the first step, in the order of `chosen`."""
+        return (0.0,) * len(self.chosen(group)[1])
+
+    def turn(self, group: Group) -> tuple[float, float]:
+        """(sign, decay): the rule is given sign * gradient + decay * weight."""
+        return -1.0 if group.get("maximize") else 1.0, float(group.get("weight_decay", 0))
+
+    def advance(self, group: Group, scalars: dict[str, np.ndarray]) -> None:
+        """Carries the scalars on by one step, in place."""
+        if "step" in scalars:
+            scalars["step"] += 1
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore - torch's has overloads
+        """One update of every parameter that has a gradient; returns what the closure returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            for number, group in enumerate(self.param_groups):
+                self._step_group(number, group)
+        return loss
+
+    def _step_group(self, number: int, group: Group) -> None:
+        weights: list[Tensor] = group["params"]
+        if any(grad is None for grad in map(_grad, weights)):
+            weights = [w for w in weights if w.grad is not None]
+        rule, names = self.chosen(group)
+        for bundle in self._bundles(number, group, weights, names):
+            grads = list(map(_grad, bundle.weights))
+            if not bundle.saw(grads) and any(map(_is_sparse, grads)):
+                raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+            self.advance(group, bundle.scalars)
+            scalars = [float(values[0]) for values in bundle.scalars.values()] or [float(bundle.age)]
+            numbers = tuple(map(float, self.numbers(group, *scalars)))
+            update(rule, (bundle.weights, grads, *bundle.states), numbers, self.turn(group), bundle.places)
+            bundle.age += 1
+
+    def _bundles(self, number: int, group: Group, weights: list[Tensor], names: tuple[str, ...]) -> list["_Bundle"]:
+        """The weights of a group by the values of their scalars: nearly always one bundle, kept from step to step."""
+        self._bundled = {} if self._bundled is None else self._bundled
+        seen, found = self._bundled.get(number, ([], []))
+        same = len(seen) == len(weights) and all(map(is_, seen, weights))
+        if same and all(bundle.holds(self.state, names) for bundle in found):
+            return found
+        fresh = self._begin(group, weights, names)
+        split: dict[tuple[Any, ...], list[Tensor]] = {}
+        for w in weights:
+            scalars = [float(self.state[w][name]) for name in self.SCALARS] or [w in fresh]
+            split.setdefault(tuple(scalars), []).append(w)
+        found = [_Bundle(self.state, part, names, self.SCALARS) for part in split.values()]
+        for bundle in found:
+            bundle.age = 1 if bundle.weights[0] in fresh else 2
+        self._bundled[number] = list(weights), found
+        return found
+
+    def _begin(self, group: Group, weights: list[Tensor], names: tuple[str, ...]) -> set[Tensor]:
+        """Gives a state to every weight that lacks one, and says which did."""
+        fresh = set()
+        for name, value in zip(names, self.initial(group), strict=True):
+            lacking = [w for w in weights if self.state[w].get(name) is None]
+            for w, tensor in zip(lacking, like(lacking, value, flat=self.flat), strict=True):
+                self.state[w][name] = tensor
+            fresh.update(lacking)
+        for w in weights:
+            for name in self.SCALARS:
+                if name not in self.state[w]:
+                    self.state[w][name] = torch.zeros((), dtype=_scalar_type())
+        return fresh
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._bundled = None
+
+
+class AbstractTwin(AbstractElementwise):
+    """To be named before torch's class of the same method, which does whatever the rule here cannot.
+
+    That is what a caller asks for by name (foreach, fused, capturable, differentiable), and every other device or type.
+    """
+
+    TWIN: type[torch.optim.Optimizer] = torch.optim.Optimizer
+
+    def plain(self, group: Group) -> bool:
+        """Whether the options of a group leave the choice to us."""
+        return (group.get("foreach") is None and not group.get("fused") and not group.get("capturable")
+                and not group.get("differentiable"))
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update, here or in torch; returns what the closure returns."""
+        if all(map(self.plain, self.param_groups)) and self._usual():
+            return super().step(closure)
+        self._bundled = None
+        return inherited_step(self.TWIN)(self, closure)
+
+    def _usual(self) -> bool:
+        """float32 and float64 in the CPU's memory, with dense gradients."""
+        weights = [w for group in self.param_groups for w in group["params"]]
+        grads = [g for g in map(_grad, weights) if g is not None]
+        return (set(map(_dtype, weights)) <= _USUAL and all(map(_is_cpu, weights))
+                and not any(map(_is_sparse, grads)) and not torch.compiler.is_compiling())
+
+
+class _Bundle:
+    """Weights whose scalars are equal, with their states as columns and their scalars as one array each."""
+
+    def __init__(self, state: dict[Tensor, Any], weights: list[Tensor], names: tuple[str, ...],
+                 scalars: tuple[str, ...]):
+        self.state, self.weights, self.names = state, weights, names
+        self.kept = [state[w] for w in weights]
+        self.states = [[kept[name] for kept in self.kept] for name in names]
+        self.places, self.age = Places(), 1
+        self.scalars: dict[str, np.ndarray] = {}
+        self._views: dict[str, list[Tensor]] = {}
+        for name in scalars:
+            together = torch.stack([kept[name].detach().cpu() for kept in self.kept])
+            self.scalars[name], self._views[name] = together.numpy(), list(together.unbind())
+            for kept, view in zip(self.kept, self._views[name], strict=True):
+                kept[name] = view  # torch's number for each parameter, but all of them are counted on at once
+
+    def holds(self, state: dict[Tensor, Any], names: tuple[str, ...]) -> bool:
+        """Whether nobody has put another state in the place of this one."""
+        if state is not self.state or names != self.names or len(state) < len(self.weights):
+            return False
+        if not all(map(is_, map(state.get, self.weights), self.kept)):
+            return False
+        for name, column in (*zip(names, self.states, strict=True), *self._views.items()):
+            if not all(map(is_, [kept.get(name) for kept in self.kept], column)):
+                return False
+        return all((values == values[0]).all() for values in self.scalars.values())
+
+    def saw(self, grads: list[Tensor]) -> bool:
+        """Whether these very gradients were looked at in the step before."""
+        columns = self.places.columns
+        return len(columns) > 1 and all(map(is_, columns[1], grads))
+
+
+_USUAL = {torch.float32, torch.float64}
+_grad, _dtype, _is_cpu, _is_sparse = map(attrgetter, ("grad", "dtype", "is_cpu", "is_sparse"))
+
+
+def _scalar_type() -> torch.dtype:
+    """torch counts in float32, or in float64 where that is the default."""
+    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
