@@ -1,7 +1,8 @@
 """The native form of elementwise: a loop around a rule, compiled for each rule, number of states and type."""
 
 # An intrinsic takes one argument less than its source, which a type checker cannot know.
-# pyright: reportUnusedExpression=false, reportCallIssue=false, reportPrivateImportUsage=false, reportAttributeAccessIssue=false
+# pyright: reportUnusedExpression=false, reportCallIssue=false, reportPrivateImportUsage=false
+# pyright: reportAttributeAccessIssue=false
 
 import functools
 import hashlib

@@ -29,7 +29,7 @@ class AbstractElementwise(AbstractFlat):
 
     STATE: tuple[str, ...] = ()
     SCALARS: tuple[str, ...] = ("step",)
-    """one number for each parameter, carried on by `advance`; where there is none, `numbers` gets 1 at first, then more"""
+    """a number for each parameter, carried on by `advance`; where there is none, `numbers` gets 1 at first, then more"""
 
     _bundled: "dict[int, tuple[list[Tensor], list[_Bundle]]] | None" = None
 

@@ -12,7 +12,7 @@ from shinso.optim._elementwise import AbstractTwin, Group
 
 
 @final
-class Adagrad(AbstractTwin, torch.optim.Adagrad):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*, ...)
+class Adagrad(AbstractTwin, torch.optim.Adagrad):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Drop-in for torch.optim.Adagrad."""
 
     TWIN = torch.optim.Adagrad
