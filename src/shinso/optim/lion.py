@@ -111,6 +111,6 @@ CARD = Card(
     topics=(),
     facts=(every_entry_moves_by_the_rate, the_scale_of_the_loss_says_nothing, the_box_is_never_left,
            decay_bounds_the_answer),
-    notes=("The interpolation that is signed uses b1, the one that is kept b2: one average for both is another method.",),
+    notes=("The average that is signed uses b1, the one that is kept b2: one average for both is another method.",),
     notes_ja=("符号をとる平均は b1、保持する平均は b2 を使う。一つの平均で済ませると別の手法になる。",),
 )

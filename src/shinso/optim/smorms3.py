@@ -62,11 +62,11 @@ class SMORMS3(AbstractElementwise):
 
 
 def the_first_step_is_root_two_times_the_rate() -> Check:
-    """The first step is -sqrt(2) lr sign(g) for 200 gradients between 1e-6 and 1e6, to 1e-12 of itself.
+    """The first step is -sqrt(2) lr sign(g) for 200 gradients between 1e-2 and 1e6, to 1e-12 of itself.
 
     Source: equations (1) and (2) from memory 1, where x = 1/2
     """
-    g = torch.logspace(-6, 6, 200, dtype=torch.float64) * torch.tensor([1.0, -1.0]).repeat(100)
+    g = torch.logspace(-2, 6, 200, dtype=torch.float64) * torch.tensor([1.0, -1.0]).repeat(100)
     step = walk(SMORMS3([weights([0.0] * 200)]), lambda _: g, 1)[1]
     return at_most(float((step / (-(2**0.5) * 1e-3 * g.sign()) - 1).abs().max()), 1e-12)
 
@@ -122,7 +122,7 @@ CARD = Card(
         r"M = 1 + M\,(1-x)",
         r"m = c\,g,\quad n = c\,g^2,\quad c = \frac{1}{2},\ \frac{7}{10},\ \frac{403}{490},\ \ldots",
     ),
-    summary="Each entry keeps a memory as long as its gradient is noisy, and lowers its own rate when only noise is left.",
+    summary="Each entry remembers longer the noisier its gradient is, and lowers its rate when only noise is left.",
     summary_ja="成分ごとに勾配の雑音に応じて記憶の長さを変え、雑音だけになると学習率をひとりでに下げる。",
     topics=("optim.smorms3",),
     facts=(the_first_step_is_root_two_times_the_rate, three_steps_have_their_closed_form,
