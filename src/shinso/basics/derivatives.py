@@ -45,7 +45,7 @@ class Derivatives:
         self.expression = parse(setup.expression)
         self.at = self.expression.complete(read_point(setup.at))
         self.comparison = compare.compare_at(self.expression, self.at)
-        self.kind = np.dtype(setup.precision)
+        self.kind = np.dtype(setup.number_format)
         eps = float(np.finfo(self.kind).eps)
         self.lengths = np.geomspace(LARGEST, eps, setup.steps)
         formulas = {name: symbolic.derivative(self.expression, name) for name in self.at}
@@ -147,7 +147,7 @@ def _neighbours(expression: Expression, at: Mapping[str, float], formulas: Mappi
         if len(found) == setup.points:
             break
         shift = torch.rand(len(centre), generator=draw, dtype=torch.float64).numpy() * 2 - 1 if found else 0.0
-        x = (centre + setup.spread * np.maximum(1.0, np.abs(centre)) * shift).astype(setup.precision)
+        x = (centre + setup.spread * np.maximum(1.0, np.abs(centre)) * shift).astype(setup.number_format)
         named = dict(zip(at, map(float, x), strict=True))
         try:
             compare.stay_in_the_domain(expression, named)
@@ -232,7 +232,7 @@ def float32_has_no_good_forward_difference() -> Check:
 
     Source: eps^(1/2) = 3.5e-4 in float32
     """
-    return at_least(float(_run(Setup(precision="float32")).errors[:, 0].min()), 1e-5)
+    return at_least(float(_run(Setup(number_format="float32")).errors[:, 0].min()), 1e-5)
 
 
 CARD = Card(
@@ -270,7 +270,7 @@ class Setup:
     """the point: a value for each variable of the formula"""
     steps: int = 61
     """number of step lengths h, from 0.1 down to eps"""
-    precision: Literal["float64", "float32"] = "float64"
+    number_format: Literal["float64", "float32"] = "float64"
     """number format of the differences: float64 or float32"""
     points: int = 8
     """points over which an error is averaged: the point itself and its neighbours"""
@@ -284,7 +284,7 @@ VARIANTS = {
     "smoke": Setup(steps=41, points=2),
     "default": Setup(),
     "sigmoid": Setup(expression="1/(1+exp(-x))", at="x=0.3"),
-    "notebook": Setup(expression="x1**2 + 8*x2**2", at="x1=3,x2=-7", precision="float32"),
+    "notebook": Setup(expression="x1**2 + 8*x2**2", at="x1=3,x2=-7", number_format="float32"),
     "quadratic": Setup(expression="x**2/2 + 5*y**2", at="x=3,y=-1"),
 }
 
