@@ -29,7 +29,7 @@ class AbstractElementwise(AbstractFlat):
 
     STATE: tuple[str, ...] = ()
     SCALARS: tuple[str, ...] = ("step",)
-    """a number for each parameter, carried on by `advance`; where there is none, `numbers` gets 1 at first, then more"""
+    """numbers of each parameter, carried on by `advance`: a step from 0, products from 1; with none h is told 1, then 2"""
 
     _bundled: "dict[int, tuple[list[Tensor], list[_Bundle]]] | None" = None
 
@@ -95,11 +95,11 @@ class AbstractElementwise(AbstractFlat):
         fresh = self._begin(group, weights, names)
         split: dict[tuple[Any, ...], list[Tensor]] = {}
         for w in weights:
-            scalars = [float(self.state[w][name]) for name in self.SCALARS] or [w in fresh]
+            scalars = [float(self.state[w][name]) for name in self.SCALARS] or [not names or w in fresh]
             split.setdefault(tuple(scalars), []).append(w)
         found = [_Bundle(self.state, part, names, self.SCALARS) for part in split.values()]
         for bundle in found:
-            bundle.age = 1 if bundle.weights[0] in fresh else 2
+            bundle.age = 1 if not names or bundle.weights[0] in fresh else 2
         self._bundled[number] = list(weights), found
         return found
 
@@ -114,7 +114,7 @@ class AbstractElementwise(AbstractFlat):
         for w in weights:
             for name in self.SCALARS:
                 if name not in self.state[w]:
-                    self.state[w][name] = torch.zeros((), dtype=_scalar_type())
+                    self.state[w][name] = torch.full((), 0.0 if name == "step" else 1.0, dtype=_scalar_type())
         return fresh
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ class _Bundle:
     def __init__(self, state: dict[Tensor, Any], weights: list[Tensor], names: tuple[str, ...],
                  scalars: tuple[str, ...]):
         self.state, self.weights, self.names = state, weights, names
-        self.kept = [state[w] for w in weights]
+        self.kept = [state[w] for w in weights] if names or scalars else []
         self.states = [[kept[name] for kept in self.kept] for name in names]
         self.places, self.age = Places(), 1
         self.scalars: dict[str, np.ndarray] = {}
@@ -169,8 +169,10 @@ class _Bundle:
 
     def holds(self, state: dict[Tensor, Any], names: tuple[str, ...]) -> bool:
         """Whether nobody has put another state in the place of this one."""
-        if state is not self.state or names != self.names or len(state) < len(self.weights):
+        if state is not self.state or names != self.names or len(state) < len(self.kept):
             return False
+        if not self.kept:
+            return True
         if not all(map(is_, map(state.get, self.weights), self.kept)):
             return False
         for name, column in (*zip(names, self.states, strict=True), *self._views.items()):

@@ -11,21 +11,25 @@ from typing import Any, cast, final
 
 import torch
 
-from shinso.optim._lean import AbstractLean, inherited_step, moving
+from shinso.optim._adam import AbstractAdam
+from shinso.optim._lean import moving
 
 _torch = cast(Any, torch)  # the fused calls have no public name, but have been there, the same, since torch 2.4
 
 
 @final
-class Adam(AbstractLean, torch.optim.Adam):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*, ...)
-    """Drop-in for torch.optim.Adam(..., fused=True)."""
+class Adam(AbstractAdam, torch.optim.Adam):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*, ...)
+    """Drop-in for torch.optim.Adam; with fused=True bit for bit its fused form."""
+
+    TWIN = torch.optim.Adam
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore - torch's has overloads
-        """One update (1). With a closure, amsgrad, or where `moving` says no, torch's own step does it."""
+        """One update (1): fused=True by torch's fused call as long as `moving` says yes."""
         weights = moving(self.param_groups) if closure is None else None
         if weights is None or any(g["amsgrad"] or g["capturable"] or isinstance(g["betas"][0], torch.Tensor)
                                   or g.get("decoupled_weight_decay") for g in self.param_groups):
-            return inherited_step(torch.optim.Adam)(self, closure)
+            return super().step(closure)
+        self._bundled = None
         for group, mine in zip(self.param_groups, weights, strict=True):
             if not mine:
                 continue

@@ -11,19 +11,34 @@ from typing import Any, cast, final
 
 import torch
 
-from shinso.optim._lean import AbstractLean, inherited_step, moving
+from shinso.kernels.elementwise import Rule
+from shinso.optim._elementwise import AbstractTwin, Group
+from shinso.optim._lean import moving
 
 
 @final
-class SGD(AbstractLean, torch.optim.SGD):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*, ...)
-    """Drop-in for torch.optim.SGD(..., fused=True)."""
+class SGD(AbstractTwin, torch.optim.SGD):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*, ...)
+    """Drop-in for torch.optim.SGD; with fused=True bit for bit its fused form."""
+
+    TWIN = torch.optim.SGD
+    SCALARS = ()  # the state is the velocity alone
+
+    def chosen(self, group: Group) -> tuple[Rule, tuple[str, ...]]:
+        if not group["momentum"]:
+            return _alone, ()
+        return _looking_ahead if group["nesterov"] else _with_momentum, ("momentum_buffer",)
+
+    def numbers(self, group: Group, step: float) -> tuple[float, ...]:
+        first = step == 1  # when the velocity is the gradient, whatever the dampening
+        return group["lr"], group["momentum"], 1.0 if first else 1 - group["dampening"]
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore - torch's has overloads
-        """One update (1). With a closure, or where `moving` says no, torch's own step does it."""
+        """One update (1): fused=True by torch's fused call as long as `moving` says yes."""
         weights = moving(self.param_groups) if closure is None else None
         begun = [{"momentum_buffer" in self.state.get(w, {}) for w in group} for group in weights or []]
         if weights is None or any(len(kinds) > 1 for kinds in begun):
-            return inherited_step(torch.optim.SGD)(self, closure)
+            return super().step(closure)
+        self._bundled = None
         for group, mine, kinds in zip(self.param_groups, weights, begun, strict=True):
             if not mine:
                 continue
@@ -39,3 +54,22 @@ class SGD(AbstractLean, torch.optim.SGD):  # pyright: ignore[reportIncompatibleM
                     nesterov=group["nesterov"], maximize=group["maximize"], is_first_step=kinds == {False},
                 )  # fmt: skip
         return None
+
+
+def _alone(w, g, s, h):
+    """(1) without momentum"""
+    return w - h[0] * g, ()
+
+
+def _with_momentum(w, g, s, h):
+    """(1) without Nesterov"""
+    rate, mu, share = h
+    v = mu * s[0] + share * g
+    return w - rate * v, (v,)
+
+
+def _looking_ahead(w, g, s, h):
+    """(1) with Nesterov"""
+    rate, mu, share = h
+    v = mu * s[0] + share * g
+    return w - rate * (g + mu * v), (v,)
