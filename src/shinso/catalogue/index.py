@@ -55,13 +55,18 @@ class Variant:
 
 @dataclass(frozen=True)
 class System:
-    """Where a system or part stands, and its file as a syntax tree; all else is read from it when asked for."""
+    """Where a system or part stands, and its file as text; all else is read from that when asked for."""
 
     path: str
     file: Path
-    tree: ast.Module
+    source: str
     runs: bool
     """whether it builds a program; a part does not"""
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The whole file as a syntax tree."""
+        return ast.parse(self.source, str(self.file))
 
     @property
     def doc(self) -> str:
@@ -70,7 +75,7 @@ class System:
     @cached_property
     def card(self) -> dict[str, Any]:
         """The fields of CARD; functions stay names."""
-        call = _assigned(self.tree, "CARD")
+        call = _literal(self.source) or _assigned(self.tree, "CARD")
         if not isinstance(call, ast.Call):
             raise UserError(self.file, "CARD is not a literal Card(...)", "write the card as one literal")
         try:
@@ -209,7 +214,17 @@ def _read(path: str, file: Path) -> System | None:
     source = file.read_text(encoding="utf-8")
     if "\nCARD = Card(" not in source:
         return None
-    return System(path, file, ast.parse(source, str(file)), "\ndef build(" in source or "\nbuild = " in source)
+    return System(path, file, source, "\ndef build(" in source or "\nbuild = " in source)
+
+
+def _literal(source: str) -> ast.expr | None:
+    """The card alone, cut out of the text: a tenth of the time that the whole file takes. None: it does not end so."""
+    begin = source.index("\nCARD = Card(") + len("\nCARD = ")
+    end = source.find("\n)\n", begin)
+    try:
+        return ast.parse(source[begin : end + 2], mode="eval").body
+    except SyntaxError:
+        return None
 
 
 def _import_file(found: System) -> ModuleType:
