@@ -25,8 +25,10 @@ def distinct(*shape):
 
 
 IMAGES = distinct(2, 3, 5, 4)
-MASKS = [DRAW.random((2, 3, 2, 2)) < 0.5 for _ in range(4)]
+WINNERS = [((slice(None), slice(None), slice(k, k + 3, 2), slice(m, m + 3, 2)), DRAW.random((2, 3, 2, 2)) < 0.5)
+           for k in range(2) for m in range(2)]
 PAIRS = ((2, 2), (2, 2))
+MOVES = [((3, 2), ((1, 1), (0, 0))), ((2, 3), ((2, 1), (1, 2)))]
 OVERLAP = ((3, 2), (1, 2))
 UNARY = ["negative", "square", "exp", "expm1", "sin", "cos", "tan", "arctan", "sinh", "cosh", "tanh", "sigmoid",
          "softplus", "normal_cdf"]  # fmt: skip
@@ -73,9 +75,15 @@ EXAMPLES = {
     "im2col": [((IMAGES,), ((3, 2), (1, 1), (0, 0))), ((IMAGES,), ((2, 3), (2, 1), (1, 2)))],
     "col2im": [((normal(3, 3, 2, 3, 3, 2),), ((2, 3, 5, 4), (3, 2), (1, 1), (0, 0))),
                ((normal(3, 2, 3, 3, 6, 2),), ((2, 3, 5, 4), (2, 3), (2, 1), (1, 2)))],
+    "convolve": [((IMAGES, normal(4, 3, *kernel)), moves) for kernel, moves in MOVES],
+    "conv2d": [((IMAGES, normal(4, 3, *kernel), normal(4)), moves) for kernel, moves in MOVES],
+    "convolve_transposed": [((normal(2, 4, 3, 3), normal(4, 3, 3, 2)), ((5, 4), *MOVES[0][1])),
+                            ((normal(2, 4, 3, 6), normal(4, 3, 2, 3)), ((5, 4), *MOVES[1][1]))],
+    "convolve_filters": [((IMAGES, normal(2, 4, 3, 3)), ((3, 2), *MOVES[0][1])),
+                         ((IMAGES, normal(2, 4, 3, 6)), ((2, 3), *MOVES[1][1]))],
     "max_pool": [((IMAGES,), PAIRS), ((IMAGES,), OVERLAP)], "avg_pool": [((IMAGES,), PAIRS), ((IMAGES,), OVERLAP)],
-    "max_unpool": [((normal(2, 3, 2, 2),), ((2, 3, 5, 4), MASKS, *PAIRS))],
-    "max_gather": [((IMAGES,), (MASKS, *PAIRS))], "avg_unpool": [((normal(2, 3, 2, 2),), ((2, 3, 5, 4), *PAIRS))],
+    "max_unpool": [((normal(2, 3, 2, 2),), ((2, 3, 5, 4), WINNERS, *PAIRS))],
+    "max_gather": [((IMAGES,), (WINNERS, *PAIRS))], "avg_unpool": [((normal(2, 3, 2, 2),), ((2, 3, 5, 4), *PAIRS))],
 }  # fmt: skip
 CASES = [pytest.param(RULES[name], *case, id=f"{name}-{i}")
          for name, cases in EXAMPLES.items() for i, case in enumerate(cases)]

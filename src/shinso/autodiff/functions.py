@@ -209,18 +209,19 @@ def conv2d(x: Array, weight: Array, bias: Array | None = None, stride: int | tup
            padding: int | tuple[int, int] = 0) -> Any:
     """y[n, o, i, j] = sum over c, k, l of weight[o, c, k, l] x[n, c, s i + k - p, s j + l - p], plus bias[o].
 
-    x: (n, c, h, w), weight: (o, c, kernel, kernel), bias: (o,). Computed as im2col and one matrix product.
+    x: (n, c, h, w), weight: (o, c, kernel, kernel), bias: (o,). One node.
     """
     if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != weight.shape[1]:
         raise UserError("conv2d", f"images {x.shape} and kernels {weight.shape} do not fit",
                         "give images (batch, channel, height, width) and kernels (out, channel, height, width)")
-    cols = im2col(x, weight.shape[2:], stride, padding)
-    out, rows, columns, n = weight.shape[0], *cols.shape[3:]
-    inner = x.shape[1] * cols.shape[1] * cols.shape[2]
-    y = matmul(weight.reshape(out, inner), cols.reshape(inner, rows * columns * n))
-    if bias is not None:
-        y = y + bias.reshape(-1, 1)
-    return y.reshape(out, rows, columns, n).transpose(3, 0, 1, 2)
+    stride, padding = _pair(stride), _pair(padding)
+    _fits("conv2d", x, weight.shape[2:], stride, padding)
+    if bias is None:
+        return images.convolve.on((x, weight), (stride, padding))
+    if bias.shape != weight.shape[:1]:
+        raise UserError("conv2d", f"a bias {bias.shape} does not fit kernels {weight.shape}",
+                        "give one number for each kernel")
+    return images.conv2d.on((x, weight, bias), (stride, padding))
 
 
 def max_pool2d(x: Array, kernel: int | tuple[int, int], stride: int | tuple[int, int] | None = None) -> Any:

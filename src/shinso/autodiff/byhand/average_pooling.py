@@ -15,7 +15,7 @@ from typing import final
 
 import numpy as np
 
-from shinso.autodiff.byhand._windows import Window, framed, unframed
+from shinso.autodiff._windows import Window, framed, unframed
 from shinso.autodiff.byhand.convolution import Convolution
 from shinso.core.card import Card, Check, about, at_most
 

@@ -15,7 +15,7 @@ from typing import final
 
 import numpy as np
 
-from shinso.autodiff.byhand._windows import Window, columns, framed, images, summed, unframed
+from shinso.autodiff._windows import Window, columns, framed, images, summed, unframed
 from shinso.autodiff.byhand.convolution import Convolution
 from shinso.autodiff.byhand.zero_padding import transposed_size
 from shinso.core.card import Card, Check, at_least, at_most, exactly

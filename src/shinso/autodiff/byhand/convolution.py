@@ -15,18 +15,14 @@ Fukushima 1980; LeCun et al. 1989; Chellapilla, Puri and Simard 2006 for (2); Kr
 2016 for the distance D.
 """
 
-from collections.abc import Iterator
 from math import prod
 from typing import final
 
 import numpy as np
 
-from shinso.autodiff.byhand._windows import Window, add, columns, framed, images, unframed
+from shinso.autodiff._windows import Window, add, bands, columns, framed, images, unframed
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.errors import UserError
-
-BAND = 1 << 21
-"""bytes of col(x) that are made at once"""
 
 
 @final
@@ -57,7 +53,8 @@ class Convolution:
         rows, cols = self.window.outputs(*self.size)
         y = np.empty((len(weight), rows, cols, len(x)), np.result_type(weight, x))
         places = self._split(y)
-        for met, _, here in self._bands(rows, cols):
+        for pixels, here, count in bands(self.frame, self.window, rows, cols):
+            met = columns(self.frame[:, pixels], self.window, count, cols)
             np.matmul(self._matrix(), self._split(met), out=places[:, :, here])  # (2)
         if "bias" in self.params:
             y += self.params["bias"][:, None, None, None]
@@ -68,7 +65,9 @@ class Convolution:
         places, turned = self._split(grad), self._matrix().transpose(0, 2, 1)
         weight = np.zeros(turned.shape, grad.dtype)
         frame = np.zeros(self.frame.shape if self.wants_input_gradient else 0, grad.dtype)
-        for met, pixels, here in self._bands(*grad.shape[1:3]):
+        _, rows, cols, _ = grad.shape
+        for pixels, here, count in bands(self.frame, self.window, rows, cols):
+            met = columns(self.frame[:, pixels], self.window, count, cols)
             weight += self._split(met) @ places[:, :, here].transpose(0, 2, 1)  # (3), transposed: the faster shape
             if self.wants_input_gradient:
                 add(frame[:, pixels], (turned @ places[:, :, here]).reshape(met.shape), self.window)  # (3)
@@ -76,20 +75,6 @@ class Convolution:
         if "bias" in self.params:
             self.grads["bias"] = grad.reshape(len(grad), -1).sum(1)
         return unframed(frame, self.window.padding) if self.wants_input_gradient else frame
-
-    def _bands(self, rows: int, cols: int) -> Iterator[tuple[np.ndarray, slice, slice]]:
-        """col(x) a few output rows at a time: it, the rows of pixels that it meets, and its places among all.
-
-        Made anew in backward, a band that is still in the cache costs less than all of col(x) read from memory.
-        """
-        w, (channels, _, _, batch) = self.window, self.frame.shape
-        row = channels * w.height * w.width * cols * batch * self.frame.itemsize
-        step = max(1, BAND // max(1, row))
-        for first in range(0, rows, step):
-            last = min(first + step, rows)
-            pixels = slice(first * w.stride, (last - 1) * w.stride + (w.height - 1) * w.dilation + 1)
-            met = columns(self.frame[:, pixels], w, last - first, cols)
-            yield met, pixels, slice(first * cols * batch, last * cols * batch)
 
     def _matrix(self) -> np.ndarray:
         """W: (groups, filters of a group, entries of a filter)."""

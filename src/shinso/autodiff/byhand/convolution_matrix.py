@@ -17,7 +17,7 @@ from typing import final
 
 import numpy as np
 
-from shinso.autodiff.byhand._windows import Window
+from shinso.autodiff._windows import Window
 from shinso.autodiff.byhand.convolution import Convolution
 from shinso.core.card import Card, Check, at_most, exactly
 

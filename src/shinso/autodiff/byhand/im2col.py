@@ -19,7 +19,7 @@ from typing import final
 
 import numpy as np
 
-from shinso.autodiff.byhand._windows import Window, columns, framed, summed, unframed
+from shinso.autodiff._windows import Window, columns, framed, summed, unframed
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 
 

@@ -16,7 +16,7 @@ from typing import final
 
 import numpy as np
 
-from shinso.autodiff.byhand._windows import Window, framed, unframed
+from shinso.autodiff._windows import Place, Window, firsts, framed, unframed
 from shinso.core.card import Card, Check, about, at_least, exactly
 
 
@@ -62,14 +62,9 @@ class MaxPooling:
             found += first * (y * self.size[1] + x)[:, :, None]
         return found.transpose(3, 0, 1, 2)
 
-    def _firsts(self) -> Iterator[tuple[tuple[slice, slice, slice], np.ndarray]]:
+    def _firsts(self) -> Iterator[tuple[Place, np.ndarray]]:
         """For each place of the window, in reading order: its pixels, and where they are the first of the largest."""
-        free = np.ones(self.y.shape, bool)
-        for _, _, place in self.window.places(self.rows, self.cols):
-            first = self.x[place] == self.y
-            first &= free
-            free ^= first
-            yield place, first
+        return firsts(self.x, self.y, (place for _, _, place in self.window.places(self.rows, self.cols)))
 
 
 def example(rng: np.random.Generator) -> tuple[MaxPooling, tuple[np.ndarray, ...]]:

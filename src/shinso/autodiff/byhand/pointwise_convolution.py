@@ -14,7 +14,7 @@ from typing import final
 
 import numpy as np
 
-from shinso.autodiff.byhand._windows import framed, images
+from shinso.autodiff._windows import framed, images
 from shinso.autodiff.byhand.convolution import Convolution
 from shinso.core.card import Card, Check, at_most, exactly
 

@@ -14,7 +14,7 @@ from typing import final
 
 import numpy as np
 
-from shinso.autodiff.byhand._windows import images
+from shinso.autodiff._windows import images
 from shinso.autodiff.byhand.average_pooling import AveragePooling
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.errors import UserError
