@@ -11,7 +11,7 @@ from benchmarks.publish import publish
 from benchmarks.race import race, table
 
 NAMES = ("c1_startup", "c2_loop", "c3_neighbour", "c4_time_to_97", "w1_mlp", "w2_cnn", "w3_lenet",
-         "w9_autodiff")
+         "w8_optimisers", "w9_autodiff")
 
 
 def main() -> int:

@@ -9,7 +9,8 @@ the numbers, which come in the weight's own type.
 """
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter, is_
+from itertools import zip_longest
+from operator import attrgetter, eq, is_
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,13 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
 
 class Places:
-    """Where the tensors of one update lie in memory, looked through again only when one of them has moved."""
+    """Where the tensors of one update lie in memory, looked through again only when one of them has moved.
 
-    def __init__(self):
+    Gradients come and go: they are looked through every time and not held, unless the caller `keeps` them itself.
+    """
+
+    def __init__(self, *, keeps: bool = False):
+        self.keeps, self.found = keeps, False
         self.columns: list[list[Tensor]] = []
         self.table = self.rows = np.empty((0, 2), np.int64)
         self.sizes = np.empty(0, np.int64)
@@ -64,38 +69,29 @@ class Places:
 
     def find(self, columns: Columns) -> bool:
         """Reads all addresses; False where the native form cannot take these tensors as they are."""
-        seen = self.columns
-        same = len(seen) == len(columns) and all(map(_same, seen, columns))
-        if not same and not self._fit(columns):
+        weights, before = columns[0], self.columns
+        if set(map(len, columns)) != {len(weights)}:
             return False
-        table = np.empty((len(columns[0]), len(columns)), np.int64)
+        same = [len(before) == len(columns) and len(old) == len(weights) and all(map(is_, column, old))
+                for column, old in zip_longest(columns, before, fillvalue=())]
+        self.columns = []
+        looked = [held and same[0] for held in same]
+        if not all(_fits(weights, column) for column, done in zip(columns, looked, strict=False) if not done):
+            return False
+        table = np.empty((len(weights), len(columns)), np.int64)
         for j, column in enumerate(columns):
-            table[:, j] = np.fromiter(map(Tensor.data_ptr, column), np.int64, len(column))
-        if not same or table.shape != self.table.shape or (table != self.table).any():
-            if same and not self._fit(columns):
+            table[:, j] = list(map(Tensor.data_ptr, column))
+        moved = (table != self.table).any(0) if table.shape == self.table.shape else np.ones(len(columns), bool)
+        if moved.any() or not same[0]:
+            again = [column for column, went, done in zip(columns, moved, looked, strict=False) if went and done]
+            if not all(_fits(weights, column) for column in (columns if moved[0] else again)):
                 return False
-            self.columns, self.table = [list(column) for column in columns], table
-            self.dtype = columns[0][0].dtype
-            self._join(np.fromiter(map(Tensor.numel, columns[0]), np.int64, len(columns[0])))
+            self.table, self.dtype = table, weights[0].dtype
+            self._join(np.fromiter(map(Tensor.numel, weights), np.int64, len(weights)))
+        self.columns, self.found = [list(column) for column in columns], True
+        if not self.keeps:
+            self.columns[1] = []
         return True
-
-    def _fit(self, columns: Columns) -> bool:
-        """Dense CPU tensors of one type, float32 or float64, each column laid out as the weights are."""
-        weights = columns[0]
-        dtype = weights[0].dtype
-        if dtype not in (torch.float32, torch.float64):
-            return False
-        sizes = list(map(Tensor.numel, weights))
-        for column in columns:
-            if not (set(map(type, column)) <= _KINDS and set(map(_dtype, column)) == {dtype}
-                    and set(map(_layout, column)) == {torch.strided} and all(map(_is_cpu, column))
-                    and list(map(Tensor.numel, column)) == sizes and not any(map(Tensor.is_neg, column))):
-                return False
-            if not all(map(Tensor.is_contiguous, column)) and not all(map(_laid_out_alike, weights, column)):
-                return False
-        # a column that is contiguous where the weights are not would be read in another order
-        return all(map(Tensor.is_contiguous, weights)) or all(
-            all(map(_laid_out_alike, weights, column)) for column in columns)
 
     def _join(self, sizes: np.ndarray) -> None:
         """One row for neighbours: tensors that follow each other without a gap in every column are one."""
@@ -110,13 +106,15 @@ def update(rule: Rule, columns: Columns, numbers: tuple[float, ...], turn: tuple
            places: Places | None = None) -> None:
     """(1) in place; `turn` is (sign, decay). A caller that keeps `places` is spared most of the looking.
 
+    One that has called `places.find` with these columns just now is spared all of it.
     `rule` is a function of a module. Gradients are only read.
     """
     found = places or Places()
     kernel = None if not columns[0] or torch.compiler.is_compiling() else native("elementwise")
-    if kernel is None or not found.find(columns):
+    if kernel is None or not (found.found or found.find(columns)):
         update_plain(rule, columns, numbers, turn)
     else:
+        found.found = False
         kernel.run(rule, found.rows, found.sizes, found.dtype, numbers, turn)
 
 
@@ -136,8 +134,18 @@ _KINDS = {Tensor, torch.nn.Parameter}
 _dtype, _layout, _is_cpu = attrgetter("dtype"), attrgetter("layout"), attrgetter("is_cpu")
 
 
-def _same(one: list[Tensor], other: list[Tensor]) -> bool:
-    return len(one) == len(other) and all(map(is_, one, other))
+def _fits(weights: list[Tensor], column: list[Tensor]) -> bool:
+    """Dense CPU tensors of one type, float32 or float64, in the order in memory that the weights have."""
+    dtype = weights[0].dtype
+    if dtype not in (torch.float32, torch.float64) or set(map(_dtype, column)) != {dtype}:
+        return False
+    if not (set(map(type, column)) <= _KINDS and set(map(_layout, column)) == {torch.strided}
+            and all(map(_is_cpu, column)) and not any(map(Tensor.is_neg, column))
+            and all(map(eq, map(Tensor.numel, column), map(Tensor.numel, weights)))):
+        return False
+    if all(map(Tensor.is_contiguous, column)) and all(map(Tensor.is_contiguous, weights)):
+        return True
+    return all(map(_laid_out_alike, weights, column))
 
 
 def _laid_out_alike(weight: Tensor, other: Tensor) -> bool:

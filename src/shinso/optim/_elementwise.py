@@ -7,7 +7,7 @@ class.
 """
 
 from collections.abc import Callable
-from operator import attrgetter, is_
+from operator import attrgetter, is_, itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from shinso.kernels.elementwise import Places, Rule, update
+from shinso.kernels.native import native
 from shinso.optim._flat import AbstractFlat, like
 from shinso.optim._lean import inherited_step
 
@@ -29,7 +30,7 @@ class AbstractElementwise(AbstractFlat):
 
     STATE: tuple[str, ...] = ()
     SCALARS: tuple[str, ...] = ("step",)
-    """numbers of each parameter, carried on by `advance`: a step from 0, products from 1; with none h is told 1, then 2"""
+    """numbers of each parameter that `advance` carries on: a step from 0, products from 1; with none, h is told 1, 2"""
 
     _bundled: "dict[int, tuple[list[Tensor], list[_Bundle]]] | None" = None
 
@@ -66,24 +67,35 @@ class AbstractElementwise(AbstractFlat):
             with torch.enable_grad():
                 loss = closure()
         with torch.no_grad():
-            for number, group in enumerate(self.param_groups):
-                self._step_group(number, group)
+            self._update()
         return loss
 
-    def _step_group(self, number: int, group: Group) -> None:
+    def _update(self) -> None:
+        for number, group in enumerate(self.param_groups):
+            for bundle, grads in self._work(number, group):
+                if any(map(_is_sparse, grads)):
+                    raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+                self._apply(group, bundle, grads)
+
+    def _work(self, number: int, group: Group) -> list[tuple["_Bundle", list[Tensor]]]:
+        """What of a group has a gradient, and those gradients."""
         weights: list[Tensor] = group["params"]
-        if any(grad is None for grad in map(_grad, weights)):
-            weights = [w for w in weights if w.grad is not None]
-        rule, names = self.chosen(group)
-        for bundle in self._bundles(number, group, weights, names):
-            grads = list(map(_grad, bundle.weights))
-            if not bundle.saw(grads) and any(map(_is_sparse, grads)):
-                raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
-            self.advance(group, bundle.scalars)
-            scalars = [float(values[0]) for values in bundle.scalars.values()] or [float(bundle.age)]
-            numbers = tuple(map(float, self.numbers(group, *scalars)))
-            update(rule, (bundle.weights, grads, *bundle.states), numbers, self.turn(group), bundle.places)
-            bundle.age += 1
+        grads = list(map(_grad, weights))
+        if type(None) in set(map(type, grads)):
+            weights = [w for w, grad in zip(weights, grads, strict=True) if grad is not None]
+            grads = list(map(_grad, weights))
+        bundles = self._bundles(number, group, weights, self.chosen(group)[1])
+        if len(bundles) == 1:
+            return [(bundles[0], grads)]
+        return [(bundle, list(map(_grad, bundle.weights))) for bundle in bundles]
+
+    def _apply(self, group: Group, bundle: "_Bundle", grads: list[Tensor]) -> None:
+        self.advance(group, bundle.scalars)
+        scalars = [float(values[0]) for values in bundle.scalars.values()] or [float(bundle.age)]
+        numbers = tuple(map(float, self.numbers(group, *scalars)))
+        columns = (bundle.weights, grads, *bundle.states)
+        update(self.chosen(group)[0], columns, numbers, self.turn(group), bundle.places)
+        bundle.age += 1
 
     def _bundles(self, number: int, group: Group, weights: list[Tensor], names: tuple[str, ...]) -> list["_Bundle"]:
         """The weights of a group by the values of their scalars: nearly always one bundle, kept from step to step."""
@@ -100,6 +112,7 @@ class AbstractElementwise(AbstractFlat):
         found = [_Bundle(self.state, part, names, self.SCALARS) for part in split.values()]
         for bundle in found:
             bundle.age = 1 if not names or bundle.weights[0] in fresh else 2
+            bundle.places.keeps = self.flat
         self._bundled[number] = list(weights), found
         return found
 
@@ -135,19 +148,33 @@ class AbstractTwin(AbstractElementwise):
         return (group.get("foreach") is None and not group.get("fused") and not group.get("capturable")
                 and not group.get("differentiable"))
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update, here or in torch; returns what the closure returns."""
-        if all(map(self.plain, self.param_groups)) and self._usual():
-            return super().step(closure)
-        self._bundled = None
-        return inherited_step(self.TWIN)(self, closure)
+    def _update(self) -> None:
+        work = None
+        if all(map(self.plain, self.param_groups)) and native("elementwise") and not torch.compiler.is_compiling():
+            work = self._all_work()
+        if work is None:
+            self._bundled = None
+            inherited_step(self.TWIN)(self)
+        else:
+            for group, bundle, grads in work:
+                self._apply(group, bundle, grads)
 
-    def _usual(self) -> bool:
-        """float32 and float64 in the CPU's memory, with dense gradients."""
-        weights = [w for group in self.param_groups for w in group["params"]]
-        grads = [g for g in map(_grad, weights) if g is not None]
-        return (set(map(_dtype, weights)) <= _USUAL and all(map(_is_cpu, weights))
-                and not any(map(_is_sparse, grads)) and not torch.compiler.is_compiling())
+    def _all_work(self) -> list[tuple[Group, "_Bundle", list[Tensor]]] | None:
+        """What there is to do, or None where one of the tensors is nothing for the native form."""
+        work = []
+        for number, group in enumerate(self.param_groups):
+            if (self._bundled is None or number not in self._bundled) and not _usual(group["params"]):
+                return None
+            for bundle, grads in self._work(number, group):
+                if not bundle.places.find((bundle.weights, grads, *bundle.states)):
+                    return None
+                work.append((group, bundle, grads))
+        return work
+
+
+def _usual(weights: list[Tensor]) -> bool:
+    """float32 and float64 in the CPU's memory."""
+    return set(map(_dtype, weights)) <= _USUAL and all(map(_is_cpu, weights)) and set(map(type, weights)) <= _KINDS
 
 
 class _Bundle:
@@ -173,20 +200,20 @@ class _Bundle:
             return False
         if not self.kept:
             return True
-        if not all(map(is_, map(state.get, self.weights), self.kept)):
-            return False
-        for name, column in (*zip(names, self.states, strict=True), *self._views.items()):
-            if not all(map(is_, [kept.get(name) for kept in self.kept], column)):
+        order = list(state.values())  # a look-up by weight would cost ten times as much
+        if len(order) != len(self.kept) or not all(map(is_, order, self.kept)):
+            if not all(map(is_, map(state.get, self.weights), self.kept)):
                 return False
+        try:
+            for name, column in (*zip(names, self.states, strict=True), *self._views.items()):
+                if not all(map(is_, map(itemgetter(name), self.kept), column)):
+                    return False
+        except KeyError:
+            return False
         return all((values == values[0]).all() for values in self.scalars.values())
 
-    def saw(self, grads: list[Tensor]) -> bool:
-        """Whether these very gradients were looked at in the step before."""
-        columns = self.places.columns
-        return len(columns) > 1 and all(map(is_, columns[1], grads))
 
-
-_USUAL = {torch.float32, torch.float64}
+_USUAL, _KINDS = {torch.float32, torch.float64}, {Tensor, torch.nn.Parameter}
 _grad, _dtype, _is_cpu, _is_sparse = map(attrgetter, ("grad", "dtype", "is_cpu", "is_sparse"))
 
 

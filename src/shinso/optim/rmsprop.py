@@ -5,7 +5,7 @@ r"""RMSProp: a gradient divided by the root mean square of the gradients of late
     b = mu b + d,   w = w - lr b   with momentum                                                         (3)
 """
 
-from typing import Any, final
+from typing import final
 
 import torch
 
