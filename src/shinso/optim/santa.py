@@ -112,7 +112,8 @@ def the_thermostat_holds_its_temperature() -> Check:
 
     Source: equation (5): a stands still on average only if u^2 does at T_t
     """
-    u = _gaussian(examples=500)[1000:].diff(dim=0) * (2500 + 500 * 0.002) ** 0.5  # p is nearly constant: sqrt(v) is about 1
+    moves = _gaussian(examples=500)[1000:].diff(dim=0)  # p u, where p is nearly constant: sqrt(v) is about 1
+    u = moves * (2500 + 500 * 0.002) ** 0.5
     return about(float(u.square().mean()) / 1e-4, 1.0, 0.02)
 
 
