@@ -165,18 +165,32 @@ def test_convolution_is_torchs(kernel, stride, padding, batch):
         np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-12, atol=1e-12)
 
 
-def test_second_derivatives_through_a_convolution_are_torchs():
+@pytest.mark.parametrize("bias", [None, leaf(3)])
+def test_second_derivatives_through_a_convolution_are_torchs(bias):
     x, w = leaf(2, 2, 6, 6), leaf(3, 2, 3, 3)
     u, v = (torch.tensor(t.data, requires_grad=True) for t in (x, w))
-    y = F.avg_pool2d(F.max_pool2d(F.tanh(F.conv2d(x, w, padding=1)), 2), 2, 1)
+    c = None if bias is None else torch.tensor(bias.data)
+    y = F.avg_pool2d(F.max_pool2d(F.tanh(F.conv2d(x, w, bias, padding=1)), 2), 2, 1)
     g = grad((y * y).sum(), (x, w), create_graph=True)
     (g[0] * g[0]).sum().backward()
-    pool = torch.nn.functional.max_pool2d(torch.tanh(torch.nn.functional.conv2d(u, v, padding=1)), 2)
+    pool = torch.nn.functional.max_pool2d(torch.tanh(torch.nn.functional.conv2d(u, v, c, padding=1)), 2)
     z = torch.nn.functional.avg_pool2d(pool, 2, 1)
     h = torch.autograd.grad((z * z).sum(), (u, v), create_graph=True)
     (h[0] * h[0]).sum().backward()
     np.testing.assert_allclose(x.grad, u.grad.numpy(), rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(w.grad, v.grad.numpy(), rtol=1e-11, atol=1e-12)
+
+
+def test_a_convolution_is_one_node_and_never_holds_all_of_its_columns():
+    x, w, b = leaf(32, 4, 32, 32), leaf(8, 4, 5, 5), leaf(8)
+    columns = x.size * 25 * 8
+    tracemalloc.start()
+    y = F.conv2d(x, w, b, padding=2)
+    assert [t.op for t in y.graph()] == ["conv2d"]
+    y.backward(np.ones(y.shape))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < columns / 2
 
 
 @pytest.mark.parametrize("text", ["ij,jk->ik", "bij,bjk->bik", "ii->i", "ii", "i,j->ij", "ijk->", "iij,j->i",
@@ -207,6 +221,20 @@ def test_cross_entropy_is_torchs_and_stands_large_logits():
     other.backward()
     assert loss.item() == pytest.approx(other.item(), rel=1e-14)
     np.testing.assert_allclose(x.grad, u.grad.numpy(), rtol=1e-14)
+
+
+@pytest.mark.parametrize("target", [np.array([0, 2, 1, 1]), np.full((4, 3), 1 / 3)])
+def test_cross_entropy_goes_back_twice_by_its_note_and_without_it(target):
+    x = leaf(4, 3)
+    loss = F.cross_entropy(x, target)
+    first, second = (grad(loss, x, retain_graph=True) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, grad(loss, x, create_graph=True).data, rtol=1e-14, atol=1e-16)
+    assert loss.note is not None
+    loss.backward()
+    assert loss.note is None
+    with no_grad():
+        assert F.cross_entropy(x, target).note is None
 
 
 def test_numpys_own_functions_answer_to_tensors():

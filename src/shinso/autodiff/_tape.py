@@ -39,7 +39,7 @@ def recorded(outputs: Sequence[Any]) -> list[Any]:
     seen, stack, order = set(), list(outputs), []
     while stack:
         t = stack.pop()
-        if id(t) in seen or t.rule is None:
+        if t.rule is None or id(t) in seen:
             continue
         seen.add(id(t))
         if t.inputs is None:
@@ -81,7 +81,7 @@ def sweep(order: list[Any], gradients: dict[int, Any], wanted: set[int] | None, 
                 t.grad = g if graph else np.array(g)
             _node(t, g, gradients, owned, live, graph=graph)
         if not keep:
-            t.inputs = None
+            t.inputs = t.note = None
 
 
 def _live(order: Sequence[Any], wanted: set[int]) -> set[int]:
@@ -95,14 +95,13 @@ def _live(order: Sequence[Any], wanted: set[int]) -> set[int]:
 
 def _node(t: Any, g: Any, gradients: dict[int, Any], owned: set[int], live: set[int] | None, *, graph: bool) -> None:
     """One node's contributions to its inputs."""
-    rule, inputs, params = t.rule, t.inputs, t.params
-    y, xs = (t, inputs) if graph else (t.data, [getattr(x, "data", x) if x.__class__ is t.__class__ else x
-                                                for x in inputs])
+    rule, inputs, kind = t.rule, t.inputs, t.__class__
+    y, xs, params = (t, inputs, t.params) if graph else _arrays(t)
     for i, x in enumerate(inputs):
-        if x.__class__ is not t.__class__ or not x.requires_grad or (live is not None and id(x) not in live):
+        if x.__class__ is not kind or not x.requires_grad or (live is not None and id(x) not in live):
             continue
         leaf = live is None and x.rule is None
-        if leaf and not graph and x.grad is None and _into_spare(x, i, g, rule, xs, params):
+        if leaf and rule.into and not graph and x.grad is None and _into_spare(x, i, g, rule, xs, params):
             continue
         p = rule.pull(i, g, y, xs, params)
         if p is None:
@@ -126,15 +125,20 @@ def _node(t: Any, g: Any, gradients: dict[int, Any], owned: set[int], live: set[
                 owned.add(key)
 
 
+def _arrays(t: Any) -> tuple[np.ndarray, list[Any], tuple]:
+    """What a pull of the first order reads: value, inputs and params, with the note behind them."""
+    xs = [x.data if x.__class__ is t.__class__ else x for x in t.inputs]
+    return t.data, xs, t.params if t.note is None else (*t.params, t.note)
+
+
 def _into_spare(x: Any, i: int, g: Any, rule: Any, xs: Sequence[Any], params: tuple) -> bool:
     """Write the gradient of a leaf where its last one stood; False where that is not possible."""
-    into = getattr(rule, "into", ())
-    if not into or into[i] is None or xs[0].ndim < 2:
+    if rule.into[i] is None or xs[0].ndim < 2:
         return False
     buffer = x.spare()
     if buffer is None or g.dtype != buffer.dtype or xs[0].dtype != buffer.dtype:
         return False
-    x.grad = into[i](g, xs, params, buffer)
+    x.grad = rule.into[i](g, xs, params, buffer)
     if MODE.watching:
         watch(f"the gradient of {rule.name}", x.grad, xs)
     return True

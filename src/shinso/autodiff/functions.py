@@ -250,6 +250,6 @@ def _fits(where: str, x: Array, kernel: tuple[int, int], stride: tuple[int, int]
 
 
 def _in_range(where: str, ids: np.ndarray, n: int, what: str) -> None:
-    if ids.size and (ids.min() < 0 or ids.max() >= n):
+    if ids.size and (np.minimum.reduce(ids, axis=None) < 0 or np.maximum.reduce(ids, axis=None) >= n):
         raise UserError(where, f"ids of shape {ids.shape} go from {ids.min()} to {ids.max()}, there are {n} {what}",
                         f"give whole numbers from 0 to {n - 1}")

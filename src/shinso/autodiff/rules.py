@@ -36,14 +36,19 @@ class Rule:
 
     `keeps` names the values that the derivative reads: "x" (the inputs), "y" (the output), "xy", or "" (shapes alone).
     Calling the rule applies it: to ndarrays plainly, to Tensors with a record of what was done.
+
+    `noted`, where given, computes f together with a note, (y, note): what the derivative would else compute again. A
+    pull of the first order finds the note behind the params.
     """
 
-    __slots__ = ("equation", "f", "fresh", "keeps", "name", "view")
+    __slots__ = ("equation", "f", "fresh", "into", "keeps", "name", "noted", "view")
 
     def __init__(self, name: str, f: Callable[..., Any], equation: str, keeps: str = ""):
         self.name, self.f, self.equation, self.keeps = name, f, equation, keeps
         self.view = False
         self.fresh = False
+        self.into: tuple[Callable[..., Any] | None, ...] = ()
+        self.noted: Callable[..., tuple[Any, Any]] | None = None
         RULES[name] = self
 
     def __call__(self, *inputs: Array) -> Any:
@@ -140,7 +145,7 @@ class Multilinear(Rule):
     `into`, where given, does the same with a buffer to write to: it serves the first order alone.
     """
 
-    __slots__ = ("adjoints", "into")
+    __slots__ = ("adjoints",)
 
     def __init__(self, name: str, f: Callable[..., Any], adjoints: Sequence[Callable[..., Any]], equation: str,
                  into: Sequence[Callable[..., Any] | None] = ()):

@@ -67,27 +67,33 @@ def _log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     return y
 
 
-def _cross_entropy(x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    logs = _log_softmax(x, -1).reshape(-1, x.shape[-1])
-    n = max(len(logs), 1)
+def _cross_entropy(x: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """The value, and the two halves of softmax(x), numerator and denominator."""
+    down = x - np.maximum.reduce(x, axis=-1, keepdims=True, initial=-np.inf)
+    above = np.exp(down)
+    below = np.add.reduce(above, axis=-1, keepdims=True)
+    n = max(below.size, 1)
     if target.dtype.kind == "f":
-        return -np.add.reduce(logs * target.reshape(logs.shape).astype(x.dtype, copy=False), axis=None) / n
-    return -np.add.reduce(logs[np.arange(len(logs)), target.reshape(-1)]) / n
+        shares = target.astype(x.dtype, copy=False)
+        return -np.add.reduce((down - np.log(below)) * shares, axis=None) / n, (above, below)
+    rows = down.reshape(below.size, x.shape[-1])
+    chosen = rows[np.arange(len(rows)), target.reshape(-1)]
+    return (np.add.reduce(np.log(below), axis=None) - np.add.reduce(chosen)) / n, (above, below)
 
 
 def _cross_entropy_pull(i: int, g: Array, y: Array, xs: Sequence[Array], params: tuple) -> Array:
-    x, (target,) = xs[0], params
-    p = softmax.on((x,), (-1,))
-    n = max(count(x.shape[:-1], None), 1)
+    x, (target, *note) = xs[0], params
+    p = np.divide(*note[0]) if note else softmax.on((x,), (-1,))
+    scale = g / max(count(x.shape[:-1], None), 1)
     if target.dtype.kind == "f":
         target = target.astype(x.dtype, copy=False)
-        return (p * total(target, -1, keepdims=True) - target) * (g / n)  # (4)
-    if type(p) is np.ndarray:
-        p = np.ascontiguousarray(p)
-        rows = p.reshape(-1, x.shape[-1])
-        rows[np.arange(len(rows)), target.reshape(-1)] -= 1  # p is ours alone
-        return np.multiply(p, g / n, out=p)
-    return (p - (target[..., None] == np.arange(x.shape[-1]))) * (g / n)
+        return (p * total(target, -1, keepdims=True) - target) * scale  # (4)
+    if type(p) is not np.ndarray:
+        return (p - (target[..., None] == np.arange(x.shape[-1]))) * scale
+    rows = p.reshape(-1, x.shape[-1])  # p is ours alone
+    rows[np.arange(len(rows)), target.reshape(-1)] -= 1
+    rows *= scale
+    return rows.reshape(x.shape)
 
 
 def _cross_entropy_push(ts: Sequence[Array], y: Array, xs: Sequence[Array], params: tuple) -> Array:
@@ -116,7 +122,9 @@ log_softmax = General("log_softmax", _log_softmax,
                       lambda i, g, y, xs, params: g - np.exp(y) * total(g, params[0], keepdims=True),  # (3)
                       lambda ts, y, xs, params: ts[0] - total(np.exp(y) * ts[0], params[0], keepdims=True),
                       "y = x - log sum exp(x); g_x = g - exp(y) sum g", "y")
-cross_entropy = General("cross_entropy", _cross_entropy, _cross_entropy_pull, _cross_entropy_push,
+cross_entropy = General("cross_entropy", lambda x, target: _cross_entropy(x, target)[0],
+                        _cross_entropy_pull, _cross_entropy_push,
                         "y = mean (logsumexp(x) - x[target]); dy/dx = (softmax(x) - onehot) / n", "x")
+cross_entropy.noted = _cross_entropy
 REDUCTIONS = {"sum": SUM, "mean": mean, "max": amax, "min": amin, "prod": prod}
 """the reductions that ndarray has as methods with axis and keepdims alone"""

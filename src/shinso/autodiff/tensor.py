@@ -49,8 +49,8 @@ class Tensor(Operators):
     work where nothing is recorded (inside `no_grad`, or on tensors that need no gradient).
     """
 
-    __slots__ = ("_spare", "data", "grad", "inputs", "keeps_grad", "number", "params", "requires_grad", "rule", "seen",
-                 "version")
+    __slots__ = ("_spare", "data", "grad", "inputs", "keeps_grad", "note", "number", "params", "requires_grad", "rule",
+                 "seen", "version")
 
     def __init__(self, data: Any, requires_grad: bool = False):
         self.data = data.data if type(data) is Tensor else np.asarray(data)
@@ -66,7 +66,7 @@ class Tensor(Operators):
         self.rule: Rule | None = None
         self.inputs: Any = ()
         self.params: tuple = ()
-        self.seen = self._spare = None
+        self.seen = self.note = self._spare = None
         self.number = next(_numbers)
         self.version = [0]
 
@@ -75,8 +75,13 @@ class Tensor(Operators):
     @staticmethod
     def apply(rule: Rule, inputs: Sequence[Any], params: tuple = ()) -> Any:
         """The rule applied to Tensors, arrays and numbers, recorded where an input needs its gradient."""
+        note = None
         try:
-            y = rule.f(*[x.data if type(x) is Tensor else x for x in inputs], *params)
+            xs = [x.data if type(x) is Tensor else x for x in inputs]
+            if rule.noted is not None and MODE.recording:
+                y, note = rule.noted(*xs, *params)
+            else:
+                y = rule.f(*xs, *params)
         except (ValueError, IndexError, TypeError, UserError) as error:
             if (other := _other_kind(inputs)) is not None:
                 return other.apply(rule, inputs, params)
@@ -87,7 +92,7 @@ class Tensor(Operators):
             y = np.asanyarray(y)
         out = Tensor.__new__(Tensor)
         out.data = y
-        out.grad = out.seen = out._spare = out.rule = None
+        out.grad = out.seen = out.note = out._spare = out.rule = None
         out.requires_grad = out.keeps_grad = False
         out.inputs = out.params = ()
         out.number = next(_numbers)
@@ -97,6 +102,7 @@ class Tensor(Operators):
                 if type(x) is Tensor and x.requires_grad:
                     if y.dtype.kind == "f":
                         out.requires_grad, out.rule, out.inputs, out.params = True, rule, tuple(inputs), params
+                        out.note = note
                         if "x" in rule.keeps:
                             out.seen = [x.version[0] if type(x) is Tensor else None for x in inputs]
                     break
