@@ -174,6 +174,32 @@ def test_sparse_gradients_are_taken_or_refused_as_in_torch(method):
     assert ends[0] == ends[1]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_handed_to_torch_leaves_no_state_behind(method):
+    """The gradient of the second weight is sparse, or of half precision: the first must not have begun for nothing."""
+    options = {"momentum": 0.9, "dampening": 0.5} if method is SGD else {}
+    ends = []
+    for rule in (method, torchs(method)):
+        first, second = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2, dtype=torch.float16))
+        optimiser = rule([{"params": [first]}, {"params": [second]}], lr=0.1, **options)
+        for _ in range(2):
+            first.grad, second.grad = torch.ones(3), torch.ones(2, dtype=torch.float16)
+            optimiser.step()
+        ends.append((first.detach(), second.detach()))
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
+def test_gradients_in_another_order_than_their_weights_are_taken_natively(native_only):
+    ours, theirs = (nn.Parameter(torch.arange(6.0, dtype=torch.float64).view(2, 3).t()) for _ in range(2))
+    first, second = SGD([ours], lr=0.1, momentum=0.9, dampening=0.5), torch.optim.SGD([theirs], 0.1, 0.9, 0.5)
+    for w, optimiser in ((ours, first), (theirs, second)):
+        for _ in range(3):
+            w.grad = torch.arange(6.0, dtype=torch.float64).view(3, 2)
+            optimiser.step()
+    assert first._bundled is not None
+    torch.testing.assert_close(ours, theirs)
+
+
 BAD = [
     *[(method, {"lr": -1.0}) for method in METHODS],
     *[(method, {"weight_decay": -1.0}) for method in METHODS if method is not Rprop],

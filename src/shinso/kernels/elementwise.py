@@ -134,6 +134,14 @@ _KINDS = {Tensor, torch.nn.Parameter}
 _dtype, _layout, _is_cpu = attrgetter("dtype"), attrgetter("layout"), attrgetter("is_cpu")
 
 
+def in_order(weights: list[Tensor], grads: list[Tensor]) -> list[Tensor]:
+    """The gradients in the order in memory that their weights have: themselves, or copies where that is another."""
+    if all(map(Tensor.is_contiguous, weights)) and all(g.layout != torch.strided or g.is_contiguous() for g in grads):
+        return grads
+    return [g if g.layout != torch.strided or _laid_out_alike(w, g) else torch.empty_like(w, dtype=g.dtype).copy_(g)
+            for w, g in zip(weights, grads, strict=True)]
+
+
 def _fits(weights: list[Tensor], column: list[Tensor]) -> bool:
     """Dense CPU tensors of one type, float32 or float64, in the order in memory that the weights have."""
     dtype = weights[0].dtype

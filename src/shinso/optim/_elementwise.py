@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shinso.kernels.elementwise import Places, Rule, update
+from shinso.kernels.elementwise import Places, Rule, in_order, update
 from shinso.kernels.native import native
 from shinso.optim._flat import AbstractFlat, like
 from shinso.optim._lean import inherited_step
@@ -32,6 +32,8 @@ class AbstractElementwise(AbstractFlat):
     SCALARS: tuple[str, ...] = ("step",)
     """numbers of each parameter that `advance` carries on: a step from 0, products from 1; with none, h is told 1, 2"""
 
+    _begun: list[tuple[Tensor, str]] | None = None
+    """states that did not exist before this step"""
     _bundled: "dict[int, tuple[list[Tensor], list[_Bundle]]] | None" = None
 
     @staticmethod
@@ -68,6 +70,7 @@ class AbstractElementwise(AbstractFlat):
                 loss = closure()
         with torch.no_grad():
             self._update()
+        self._begun = None
         return loss
 
     def _update(self) -> None:
@@ -86,8 +89,8 @@ class AbstractElementwise(AbstractFlat):
             grads = list(map(_grad, weights))
         bundles = self._bundles(number, group, weights, self.chosen(group)[1])
         if len(bundles) == 1:
-            return [(bundles[0], grads)]
-        return [(bundle, list(map(_grad, bundle.weights))) for bundle in bundles]
+            return [(bundles[0], in_order(weights, grads))]
+        return [(bundle, in_order(bundle.weights, list(map(_grad, bundle.weights)))) for bundle in bundles]
 
     def _apply(self, group: Group, bundle: "_Bundle", grads: list[Tensor]) -> None:
         self.advance(group, bundle.scalars)
@@ -119,15 +122,18 @@ class AbstractElementwise(AbstractFlat):
     def _begin(self, group: Group, weights: list[Tensor], names: tuple[str, ...]) -> set[Tensor]:
         """Gives a state to every weight that lacks one, and says which did."""
         fresh = set()
+        self._begun = self._begun or []
         for name, value in zip(names, self.initial(group), strict=True):
             lacking = [w for w in weights if self.state[w].get(name) is None]
             for w, tensor in zip(lacking, like(lacking, value, flat=self.flat), strict=True):
                 self.state[w][name] = tensor
+                self._begun.append((w, name))
             fresh.update(lacking)
         for w in weights:
             for name in self.SCALARS:
                 if name not in self.state[w]:
                     self.state[w][name] = torch.full((), 0.0 if name == "step" else 1.0, dtype=_scalar_type())
+                    self._begun.append((w, name))
         return fresh
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -149,11 +155,15 @@ class AbstractTwin(AbstractElementwise):
                 and not group.get("differentiable"))
 
     def _update(self) -> None:
-        work = None
+        work = self._begun = None
         if all(map(self.plain, self.param_groups)) and native("elementwise") and not torch.compiler.is_compiling():
             work = self._all_work()
         if work is None:
-            self._bundled = None
+            for w, name in self._begun or []:  # torch tells a first step by the lack of a state
+                del self.state[w][name]
+                if not self.state[w]:
+                    del self.state[w]
+            self._begun = self._bundled = None
             inherited_step(self.TWIN)(self)
         else:
             for group, bundle, grads in work:
