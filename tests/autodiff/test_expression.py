@@ -149,6 +149,7 @@ def test_a_tree_holds_no_more_than_its_bounds():
 
 
 def test_importing_these_parts_imports_numpy_alone():
-    code = ("import sys; from shinso.autodiff import algebra, backprop, compare, expression, graph, numerical, symbolic;"
+    code = ("import sys; "
+            "from shinso.autodiff import algebra, backprop, compare, expression, graph, numerical, symbolic; "
             "found = {'torch', 'sympy', 'scipy', 'matplotlib', 'numba'} & set(sys.modules); assert not found, found")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -119,7 +119,7 @@ def test_other_numbers_going_in_give_what_the_program_would_give():
     output.backward()
     assert graph.output.value == output.data
     assert G.gradients(graph)[graph.find("w").index] == again.grad
-    with pytest.raises(UserError, match="did you mean 'w'|known: w, x"):
+    with pytest.raises(UserError, match=r"did you mean 'w'|known: w, x"):
         graph.changed({"ww": 1.0})
     with pytest.raises(UserError, match="shape"):
         graph.changed({"w": [1.0, 2.0]})
