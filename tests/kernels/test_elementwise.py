@@ -1,5 +1,6 @@
 """update equals update_plain: every word of a rule, every layout, every number of states; and reads memory rightly."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -148,6 +149,32 @@ def larger(w, g, s, h):
 
 def smaller(w, g, s, h):
     return minimum(w, g), ()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_parts_hold_every_entry_once(count, runs):
+    sizes = np.array([5, 1000, 1, 300, 44], np.int64)
+    rows = np.array([[1_000_000 * (i + 1), 50_000_000 * (i + 1)] for i in range(5)])
+    whole = {(a + 4 * k, b + 4 * k) for (a, b), n in zip(rows.tolist(), sizes.tolist(), strict=True) for k in range(n)}
+    found = native("elementwise").parts(rows, sizes, count, 4)
+    each = [[(a + 4 * k, b + 4 * k) for (a, b), n in zip(r.tolist(), s.tolist(), strict=True) for k in range(n)]
+            for r, s in found]
+    assert len(found) == count and set().union(*each) == whole and sum(map(len, each)) == len(whole)
+    assert max(map(len, each)) - min(map(len, each)) <= 1
+
+
+def test_several_threads_give_the_same_bits(runs):
+    shapes = [(7,), (1100, 1000), (3, 5), (333, 1001)]
+    one, two = (columns(1, torch.float32, shapes) for _ in range(2))
+    update(one_state, one, (0.1, 0.9), (1.0, 0.0))
+    torch.set_num_threads(3)
+    try:
+        update(one_state, two, (0.1, 0.9), (1.0, 0.0))
+    finally:
+        torch.set_num_threads(1)
+    assert len(runs) == 2
+    for mine, other in zip(one, two, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine, other, strict=True))
 
 
 def test_plain_on_request(monkeypatch, runs):

@@ -136,7 +136,8 @@ _dtype, _layout, _is_cpu = attrgetter("dtype"), attrgetter("layout"), attrgetter
 
 def in_order(weights: list[Tensor], grads: list[Tensor]) -> list[Tensor]:
     """The gradients in the order in memory that their weights have: themselves, or copies where that is another."""
-    if all(map(Tensor.is_contiguous, weights)) and all(g.layout != torch.strided or g.is_contiguous() for g in grads):
+    dense = set(map(_layout, grads)) == {torch.strided}
+    if dense and all(map(Tensor.is_contiguous, grads)) and all(map(Tensor.is_contiguous, weights)):
         return grads
     return [g if g.layout != torch.strided or _laid_out_alike(w, g) else torch.empty_like(w, dtype=g.dtype).copy_(g)
             for w, g in zip(weights, grads, strict=True)]

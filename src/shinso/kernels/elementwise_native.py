@@ -8,6 +8,8 @@ import functools
 import hashlib
 import inspect
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -17,6 +19,8 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from shinso.kernels import elementwise
 
+ENOUGH = 200_000
+"""entries for a thread of its own: less is done before it has begun"""
 _FAST = {"contract", "nsz", "arcp"}
 """a product and a sum may be rounded once, a quotient may be a product with a reciprocal; nan and inf stay"""
 
@@ -25,7 +29,34 @@ def run(rule, rows, sizes, dtype, numbers, turn):
     """Updates in place. `rows` (tensors, columns) are addresses, `sizes` (tensors,) their entries."""
     kind = np.float32 if dtype == torch.float32 else np.float64
     loop = _loop(rule, rows.shape[1])
-    loop(rows, sizes, tuple(map(kind, numbers)) or (kind(0),), kind(turn[0]), kind(turn[1]))
+    h, sign, decay = tuple(map(kind, numbers)) or (kind(0),), kind(turn[0]), kind(turn[1])
+    threads = torch.get_num_threads()
+    if threads == 1 or sizes.sum() < ENOUGH * 2:
+        loop(rows, sizes, h, sign, decay)
+        return
+    first, *rest = parts(rows, sizes, min(threads, int(sizes.sum() // ENOUGH)), kind(0).itemsize)
+    others = [_workers(os.getpid(), threads).submit(loop, *part, h, sign, decay) for part in rest]
+    loop(*first, h, sign, decay)
+    for other in others:
+        other.result()
+
+
+def parts(rows, sizes, count, itemsize):
+    """The same entries as `count` pairs (rows, sizes) of nearly as many entries each; a tensor may be cut."""
+    ends = np.cumsum(sizes)
+    cuts = np.arange(1, count + 1) * ends[-1] // count
+    bounds = np.unique(np.concatenate([[0], ends, cuts]))
+    begins, lengths = bounds[:-1], np.diff(bounds)
+    owner = np.searchsorted(ends, begins, side="right")
+    pieces = rows[owner] + ((begins - (ends - sizes)[owner]) * itemsize)[:, None]
+    places = np.searchsorted(begins, cuts[:-1])
+    return list(zip(np.split(pieces, places), np.split(lengths, places), strict=True))
+
+
+@functools.lru_cache(maxsize=1)
+def _workers(process, threads):
+    """Threads of this process: those of a parent do not live on in a fork."""
+    return ThreadPoolExecutor(threads - 1, "shinso elementwise")
 
 
 @functools.cache
