@@ -459,3 +459,9 @@ def test_a_tensor_of_a_graph_is_not_taken_for_a_plain_array():
     refused("svd|no rule", lambda: np.linalg.svd(leaf(3, 3)))
     refused("np.floor|no rule", lambda: np.floor(leaf(3)))
     assert np.array_equal(np.asarray(Tensor([1.0])), [1.0])
+
+
+@pytest.mark.parametrize("values", ["abc", [[1, 2], [3]], [None], [1j]])
+def test_what_is_no_array_of_real_numbers_is_refused_in_one_sentence(values):
+    with pytest.raises(UserError, match="Tensor"):
+        Tensor(values)

@@ -53,7 +53,7 @@ class Tensor(Operators):
                  "seen", "version")
 
     def __init__(self, data: Any, requires_grad: bool = False):
-        self.data = data.data if type(data) is Tensor else np.asarray(data)
+        self.data = data.data if type(data) is Tensor else _array(data)
         self._leaf(requires_grad)
         self.version = data.version if type(data) is Tensor else [0]
 
@@ -201,6 +201,18 @@ class Tensor(Operators):
     def detach(self) -> "Tensor":
         """The same values (shared memory) outside of the graph."""
         return Tensor(self)
+
+
+def _array(data: Any) -> np.ndarray:
+    """The values as an array of numbers or truth values."""
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise UserError("Tensor", f"these values make no array ({str(error).splitlines()[0].rstrip('.')})",
+                        "give rows of the same length") from error
+    if array.dtype.kind not in "fiub":
+        raise UserError("Tensor", f"values of type {array.dtype} are no real numbers", "give numbers")
+    return array
 
 
 def _other_kind(inputs: Sequence[Any]) -> Any:
