@@ -70,14 +70,14 @@ def report(rounds: int, seconds: float) -> list[str]:
 
 
 def gates(title: str, found: dict[str, dict[str, list[float]]]) -> list[str]:
-    """What is promised: never slower than torch's best, 1.15 times as fast in the mean."""
+    """What is promised of the better of our two forms: never slower than torch's best, 1.15 times as fast in the mean."""
     each = {name: max(ratio(times, "ours"), ratio(times, "flat")) for name, times in found.items()}
     mean, slowest = statistics.geometric_mean(each.values()), min(each, key=each.__getitem__)
     lines = [f"- geometric mean {mean:.2f}, {'holds' if mean >= 1.15 else 'FAILS'} (>= 1.15)",
              f"- least {each[slowest]:.2f} ({slowest}), {'holds' if each[slowest] >= 1 else 'FAILS'} (>= 1.0)"]
     if "64" in title:
-        slow = min(statistics.median(times["for-loop"]) / statistics.median(times["ours"]) for times in found.values())
-        lines.append(f"- for-loop to ours at least {slow:.1f}, {'holds' if slow >= 3 else 'FAILS'} (>= 3)")
+        slow = min(statistics.median(times["for-loop"]) / statistics.median(times["flat"]) for times in found.values())
+        lines.append(f"- for-loop to flat at least {slow:.1f}, {'holds' if slow >= 3 else 'FAILS'} (>= 3)")
     return lines
 
 

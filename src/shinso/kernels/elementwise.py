@@ -10,7 +10,7 @@ the numbers, which come in the weight's own type.
 
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from operator import attrgetter, eq, is_
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,8 @@ class Places:
         self.columns: list[list[Tensor]] = []
         self.table = self.rows = np.empty((0, 2), np.int64)
         self.sizes = np.empty(0, np.int64)
+        self.entries: list[int] = []
+        self.contiguous = False
         self.dtype = torch.float32
 
     def find(self, columns: Columns) -> bool:
@@ -76,7 +78,9 @@ class Places:
                 for column, old in zip_longest(columns, before, fillvalue=())]
         self.columns = []
         looked = [held and same[0] for held in same]
-        if not all(_fits(weights, column) for column, done in zip(columns, looked, strict=False) if not done):
+        if not looked[0] and not self._know(weights):
+            return False
+        if not all(self._fits(weights, column) for column, done in zip(columns, looked, strict=False) if not done):
             return False
         table = np.empty((len(weights), len(columns)), np.int64)
         for j, column in enumerate(columns):
@@ -84,14 +88,32 @@ class Places:
         moved = (table != self.table).any(0) if table.shape == self.table.shape else np.ones(len(columns), bool)
         if moved.any() or not same[0]:
             again = [column for column, went, done in zip(columns, moved, looked, strict=False) if went and done]
-            if not all(_fits(weights, column) for column in (columns if moved[0] else again)):
+            if moved[0] and not self._know(weights):
                 return False
-            self.table, self.dtype = table, weights[0].dtype
-            self._join(np.fromiter(map(Tensor.numel, weights), np.int64, len(weights)))
+            if not all(self._fits(weights, column) for column in (columns if moved[0] else again)):
+                return False
+            self.table = table
+            self._join(np.array(self.entries, np.int64))
         self.columns, self.found = [list(column) for column in columns], True
         if not self.keeps:
             self.columns[1] = []
         return True
+
+    def _know(self, weights: list[Tensor]) -> bool:
+        """Takes down how many entries the weights have; False for types other than float32 and float64."""
+        self.entries, self.dtype = list(map(Tensor.numel, weights)), weights[0].dtype
+        self.contiguous = self.dtype in (torch.float32, torch.float64) and all(map(Tensor.is_contiguous, weights))
+        return self.dtype in (torch.float32, torch.float64)
+
+    def _fits(self, weights: list[Tensor], column: list[Tensor]) -> bool:
+        """Dense CPU tensors of the weights' type and sizes, in the order in memory that the weights have."""
+        if set(map(type, column)) <= _KINDS and set(map(_layout, column)) == {torch.strided} and (
+                set(map(_dtype, column)) == {self.dtype} and all(map(_is_cpu, column))
+                and not any(map(Tensor.is_neg, column)) and list(map(Tensor.numel, column)) == self.entries):
+            if self.contiguous and all(map(Tensor.is_contiguous, column)):
+                return True
+            return all(map(_laid_out_alike, weights, column))
+        return False
 
     def _join(self, sizes: np.ndarray) -> None:
         """One row for neighbours: tensors that follow each other without a gap in every column are one."""
@@ -135,26 +157,9 @@ _dtype, _layout, _is_cpu = attrgetter("dtype"), attrgetter("layout"), attrgetter
 
 
 def in_order(weights: list[Tensor], grads: list[Tensor]) -> list[Tensor]:
-    """The gradients in the order in memory that their weights have: themselves, or copies where that is another."""
-    dense = set(map(_layout, grads)) == {torch.strided}
-    if dense and all(map(Tensor.is_contiguous, grads)) and all(map(Tensor.is_contiguous, weights)):
-        return grads
+    """Gradients in the order in memory that their weights have: themselves, or a copy where that is another."""
     return [g if g.layout != torch.strided or _laid_out_alike(w, g) else torch.empty_like(w, dtype=g.dtype).copy_(g)
             for w, g in zip(weights, grads, strict=True)]
-
-
-def _fits(weights: list[Tensor], column: list[Tensor]) -> bool:
-    """Dense CPU tensors of one type, float32 or float64, in the order in memory that the weights have."""
-    dtype = weights[0].dtype
-    if dtype not in (torch.float32, torch.float64) or set(map(_dtype, column)) != {dtype}:
-        return False
-    if not (set(map(type, column)) <= _KINDS and set(map(_layout, column)) == {torch.strided}
-            and all(map(_is_cpu, column)) and not any(map(Tensor.is_neg, column))
-            and all(map(eq, map(Tensor.numel, column), map(Tensor.numel, weights)))):
-        return False
-    if all(map(Tensor.is_contiguous, column)) and all(map(Tensor.is_contiguous, weights)):
-        return True
-    return all(map(_laid_out_alike, weights, column))
 
 
 def _laid_out_alike(weight: Tensor, other: Tensor) -> bool:

@@ -89,8 +89,8 @@ class AbstractElementwise(AbstractFlat):
             grads = list(map(_grad, weights))
         bundles = self._bundles(number, group, weights, self.chosen(group)[1])
         if len(bundles) == 1:
-            return [(bundles[0], in_order(weights, grads))]
-        return [(bundle, in_order(bundle.weights, list(map(_grad, bundle.weights)))) for bundle in bundles]
+            return [(bundles[0], grads)]
+        return [(bundle, list(map(_grad, bundle.weights))) for bundle in bundles]
 
     def _apply(self, group: Group, bundle: "_Bundle", grads: list[Tensor]) -> None:
         self.advance(group, bundle.scalars)
@@ -177,7 +177,9 @@ class AbstractTwin(AbstractElementwise):
                 return None
             for bundle, grads in self._work(number, group):
                 if not bundle.places.find((bundle.weights, grads, *bundle.states)):
-                    return None
+                    grads = in_order(bundle.weights, grads)
+                    if not bundle.places.find((bundle.weights, grads, *bundle.states)):
+                        return None
                 work.append((group, bundle, grads))
         return work
 
