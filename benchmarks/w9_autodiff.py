@@ -15,7 +15,8 @@ BATCH = {"mlp3": 100, "lenet": 128}
 def races() -> dict[str, list[Entry]]:
     result = {}
     for network, title in (("mlp3", "MLP"), ("lenet", "LeNet-5")):
-        options = {"network": network, "optimiser": "sgd", "lr": 0.1, "batch": BATCH[network]}
+        lr = 0.1 if network == "mlp3" else 0.05
+        options = {"network": network, "optimiser": "sgd", "lr": lr, "batch": BATCH[network]}
         result[title] = [
             Entry(name="PyTorch eager", program="benchmarks.peers.plain:plain", options=options),
             Entry(name="shinso.autodiff, recorded", program=f"{OURS}:Tape", options=options, peer=False,

@@ -31,6 +31,18 @@ def shapes(inputs: Iterable[Any]) -> str:
     return told[0] if len(told) == 1 else ", ".join(told[:-1]) + " and " + told[-1]
 
 
+def values(data: Any) -> np.ndarray:
+    """The values as an array of numbers or truth values."""
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise UserError("Tensor", f"these values make no array ({str(error).splitlines()[0].rstrip('.')})",
+                        "give rows of the same length") from error
+    if array.dtype.kind not in "fiub":
+        raise UserError("Tensor", f"values of type {array.dtype} are no real numbers", "give numbers")
+    return array
+
+
 def recorded(outputs: Sequence[Any]) -> list[Any]:
     """All tensors that `outputs` were computed from and that need gradients, in the order in which they were made.
 

@@ -31,7 +31,7 @@ import numpy as np
 
 from shinso.autodiff._counted import Counted, counted
 from shinso.autodiff._operators import Operators
-from shinso.autodiff._tape import MODE, recorded, shapes, sweep, watch
+from shinso.autodiff._tape import MODE, recorded, shapes, sweep, values, watch
 from shinso.autodiff.rules import Rule
 from shinso.core.card import Card, Check, about, at_most, exactly
 from shinso.core.errors import UserError
@@ -53,7 +53,7 @@ class Tensor(Operators):
                  "seen", "version")
 
     def __init__(self, data: Any, requires_grad: bool = False):
-        self.data = data.data if type(data) is Tensor else _array(data)
+        self.data = data.data if type(data) is Tensor else values(data)
         self._leaf(requires_grad)
         self.version = data.version if type(data) is Tensor else [0]
 
@@ -201,18 +201,6 @@ class Tensor(Operators):
     def detach(self) -> "Tensor":
         """The same values (shared memory) outside of the graph."""
         return Tensor(self)
-
-
-def _array(data: Any) -> np.ndarray:
-    """The values as an array of numbers or truth values."""
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise UserError("Tensor", f"these values make no array ({str(error).splitlines()[0].rstrip('.')})",
-                        "give rows of the same length") from error
-    if array.dtype.kind not in "fiub":
-        raise UserError("Tensor", f"values of type {array.dtype} are no real numbers", "give numbers")
-    return array
 
 
 def _other_kind(inputs: Sequence[Any]) -> Any:
