@@ -70,7 +70,7 @@ def report(rounds: int, seconds: float) -> list[str]:
 
 
 def gates(title: str, found: dict[str, dict[str, list[float]]]) -> list[str]:
-    """What is promised of the better of our two forms: never slower than torch's best, 1.15 times as fast in the mean."""
+    """What is promised of the better of our two forms: never slower than torch's best, and 1.15 times in the mean."""
     each = {name: max(ratio(times, "ours"), ratio(times, "flat")) for name, times in found.items()}
     mean, slowest = statistics.geometric_mean(each.values()), min(each, key=each.__getitem__)
     lines = [f"- geometric mean {mean:.2f}, {'holds' if mean >= 1.15 else 'FAILS'} (>= 1.15)",
