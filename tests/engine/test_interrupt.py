@@ -51,11 +51,15 @@ def test_a_quiet_run_ends_with_zero():
 
 
 def test_ctrl_c_is_again_an_exception_afterwards():
-    with Interruptible():
-        pass
-    with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf to it
+    try:
+        with Interruptible():
+            pass
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_other_threads_listen_to_nothing_and_do_not_fail():
