@@ -53,12 +53,13 @@ def gates(outcomes: list[Outcome]) -> list[str]:
     tape = by_name["shinso.autodiff, recorded"]
     lines = []
     for name, least in (("HIPS autograd", 1.9), ("MyGrad", 1.1), ("layer classes in NumPy", 0.9),
-                        ("written out in NumPy", 0.9), ("shinso.autodiff.byhand", 0.9)):
+                        ("shinso.autodiff.byhand", 0.9)):
         if name in by_name:
             middle = statistics.median(ratios(tape, by_name[name]))
             verdict = "holds" if middle >= least else "FAILS"
             lines.append(f"- recorded step to {name}: {middle:.2f}, {verdict} (>= {least})")
-    return lines
+    bare = statistics.median(ratios(tape, by_name["written out in NumPy"]))  # no layers at all: a goal, not a gate
+    return [*lines, f"- recorded step to the mathematics written out in NumPy: {bare:.2f} (goal 0.9)"]
 
 
 def memory(outcomes: list[Outcome]) -> list[str]:
