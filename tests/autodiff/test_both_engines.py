@@ -21,6 +21,7 @@ from shinso.autodiff.tensor import Tensor
 from shinso.basics.lenet_by_hand import lenet, scores
 from shinso.data.digits import originals
 from shinso.data.examples import open_data
+from shinso.learn.by_hand import by_layers
 
 STEPS, BATCH = 40, 32
 RULES = {"momentum": (lambda: Momentum(0.1, 0.9), lambda p: torch.optim.SGD(p, 0.1, 0.9)),
@@ -77,6 +78,11 @@ def agree(*curves):
     assert len({tuple(one) for one in curves}) > 1, "three computations that agree to the last bit are one computation"
 
 
+def by_hand(network):
+    """The gradient of `curve` by the network's own layers, whose parameters are the given ones."""
+    return lambda params, x, y: by_layers(network, x, y)
+
+
 def digits():
     data = open_data("digits").train
     return data.inputs.numpy() / 255, data.targets.numpy()
@@ -88,12 +94,6 @@ def test_lenet_has_one_loss_curve(rule):
     network = lenet(np.random.default_rng(0), dtype=np.float64)
     start = copies(network.params)
 
-    def by_hand(params, x, y):
-        criterion = CrossEntropy()
-        loss = criterion.forward(network.forward(x), y)
-        network.backward(criterion.backward())
-        return loss, dict(network.grads)
-
     model = nn.Sequential(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
                           nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84),
                           nn.ReLU(), nn.Linear(84, 10)).double()
@@ -101,7 +101,7 @@ def test_lenet_has_one_loss_curve(rule):
         for parameter, array in zip(model.parameters(), start.values(), strict=True):
             parameter.copy_(torch.tensor(array.T if array.ndim == 2 else array))
     agree(torch_curve(model, theirs(model.parameters()), digits()),
-          curve(dict(network.params), ours(), digits(), by_hand),
+          curve(dict(network.params), ours(), digits(), by_hand(network)),
           curve(copies(start), ours(), digits(), taped(scores)))
 
 
@@ -178,12 +178,6 @@ def test_a_perceptron_of_three_layers_has_one_loss_curve(rule):
     network = Sequential(layers[0], ReLU(), layers[1], ReLU(), layers[2])
     start = copies(network.params)
 
-    def by_hand(params, x, y):
-        criterion = CrossEntropy()
-        loss = criterion.forward(network.forward(x), y)
-        network.backward(criterion.backward())
-        return loss, dict(network.grads)
-
     def program(p, x):
         h = F.relu(F.affine(x, p["0.weight"], p["0.bias"]))
         return F.affine(F.relu(F.affine(h, p["2.weight"], p["2.bias"])), p["4.weight"], p["4.bias"])
@@ -194,5 +188,6 @@ def test_a_perceptron_of_three_layers_has_one_loss_curve(rule):
             parameter.copy_(torch.tensor(array.T if array.ndim == 2 else array))
     small, labels = originals()
     data = small.reshape(-1, 64) / 16.0, labels
-    agree(torch_curve(model, theirs(model.parameters()), data), curve(dict(network.params), ours(), data, by_hand),
+    agree(torch_curve(model, theirs(model.parameters()), data),
+          curve(dict(network.params), ours(), data, by_hand(network)),
           curve(copies(start), ours(), data, taped(program)))

@@ -26,7 +26,7 @@ def funk(w, lr=1e-3, eps=1e-16, weight_decay=0.0):
 def test_three_hundred_steps_equal_the_rule(options, plain, monkeypatch):
     if plain:
         without_native(monkeypatch)
-    follows(SMORMS3, funk, options, within=1e-11)
+    follows(SMORMS3, funk, options)
 
 
 def test_the_first_three_steps_under_alternating_gradients():

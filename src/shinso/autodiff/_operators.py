@@ -4,8 +4,8 @@ Kept apart from `tensor.py` so that the engine itself stays short. Reading compa
 have no derivative.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,10 +50,8 @@ class Operators:
     requires_grad: bool
     version: list[int]
 
-    @staticmethod
-    def apply(rule: Rule, inputs: Sequence[Any], params: tuple = ()) -> Any:
-        """Given by Tensor."""
-        raise NotImplementedError
+    apply: ClassVar[Callable[..., Any]]
+    """(rule, inputs, params) -> what the rule gives, recorded"""
 
     shape = property(lambda self: self.data.shape)
     dtype = property(lambda self: self.data.dtype)

@@ -18,6 +18,7 @@ runs on ndarrays when first derivatives are enough, and on Tensors when the grad
 Wengert 1964 (push); Linnainmaa 1970 and Speelpenning 1980 (pull).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
@@ -31,7 +32,7 @@ RULES: dict[str, "Rule"] = {}
 """every rule by its name; the table that tests walk"""
 
 
-class Rule:
+class Rule(ABC):
     """One operation: its name, its equation as text, what it computes, and its derivative.
 
     `keeps` names the values that the derivative reads: "x" (the inputs), "y" (the output), "xy", or "" (shapes alone).
@@ -62,13 +63,13 @@ class Rule:
                 return apply(self, inputs, params)
         return self.f(*inputs, *params)
 
+    @abstractmethod
     def pull(self, i: int, g: Array, y: Array, xs: Sequence[Array], params: tuple) -> Array:
         """The gradient with respect to input i, given the gradient g with respect to y."""
-        raise NotImplementedError
 
+    @abstractmethod
     def push(self, ts: Sequence[Array | None], y: Array, xs: Sequence[Array], params: tuple) -> Array:
         """The direction in which y moves when the inputs move in the directions ts; None: an input stands still."""
-        raise NotImplementedError
 
     def local(self, i: int, y: Array, xs: Sequence[Array], params: tuple) -> Array | None:
         """dy/dx_i entry by entry where that exists, else None."""

@@ -23,7 +23,6 @@ from shinso.core.seed import drawing_from
 from shinso.core.setup import in_range
 from shinso.data.examples import open_data
 from shinso.kernels.mlp import mlp_cross_entropy, mlp_gradient
-from shinso.learn.by_numpy import ENGINES
 from shinso.learn.classify import CLASSIFY
 from shinso.learn.schedules import constant, cosine
 from shinso.learn.supervised import Batch, Plan, Supervised
@@ -165,5 +164,9 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
     optimiser = rule(network.parameters(), lr=setup.lr, fused=place.device != "mps")
     schedule = {"cosine": cosine, "constant": constant}[setup.schedule]
     plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=schedule)
-    slopes = gradient if setup.engine == "torch" else ENGINES[setup.engine]
+    slopes = gradient
+    if setup.engine != "torch":
+        from shinso.learn.by_numpy import ENGINES  # our own engine is loaded for those who ask for it
+
+        slopes = ENGINES[setup.engine]
     return Supervised(network, optimiser, replace(CLASSIFY, objective=objective, gradient=slopes), data, plan, place)

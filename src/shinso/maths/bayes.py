@@ -13,7 +13,6 @@ from shinso.core.card import Card, Check, about, at_most
 from shinso.core.errors import UserError
 from shinso.maths.conditional import given, marginals
 from shinso.maths.inputs import masses, numbers
-from shinso.maths.log_sum_exp import log_sum_exp
 
 
 def posterior(prior: ArrayLike, likelihood: ArrayLike) -> np.ndarray:
@@ -43,7 +42,9 @@ def log_posterior(log_prior: ArrayLike, log_likelihood: ArrayLike) -> np.ndarray
     joint = np.asarray(prior + likelihood, dtype=np.float64)
     if joint.max() == -np.inf:
         raise UserError("bayes", "every hypothesis is excluded", "give a prior that allows what was seen")
-    return joint - log_sum_exp(joint)
+    from scipy.special import logsumexp
+
+    return joint - logsumexp(joint)
 
 
 def _cases(number: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.maths.inputs import count, positive
-from shinso.maths.log_sum_exp import log_sum_exp
 from shinso.maths.wasserstein import on_the_line, problem, transport
 
 WHERE = "sinkhorn"
@@ -48,6 +47,8 @@ class Sinkhorn:
 def sinkhorn(cost: ArrayLike, p: ArrayLike, q: ArrayLike, eps: float, *, tolerance: float = 1e-9,
              most: int = 10_000) -> Sinkhorn:
     """(1) for costs (n, m): steps (3) until the sums are off by at most `tolerance`, or `most` steps."""
+    from scipy.special import logsumexp
+
     C, p, q = problem(WHERE, cost, p, q)
     eps, tolerance = positive(WHERE, "eps", eps), positive(WHERE, "tolerance", tolerance)
     most, steps = count(WHERE, "most", most, 1), 0
@@ -57,8 +58,8 @@ def sinkhorn(cost: ArrayLike, p: ArrayLike, q: ArrayLike, eps: float, *, toleran
     now = reached = max(eps, float(np.ptp(C)))
     while steps < most and (error > tolerance or reached > eps):
         reached = now
-        f = -now * log_sum_exp((g - C) / now + log_q, 1)  # (3)
-        g = -now * log_sum_exp((f[:, None] - C) / now + log_p, 0)
+        f = -now * np.asarray(logsumexp((g - C) / now + log_q, 1))  # (3)
+        g = -now * np.asarray(logsumexp((f[:, None] - C) / now + log_p, 0))
         steps += 1
         if reached > eps:
             now = max(eps, now / 2) if steps % 5 == 0 else now
