@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, RED, GREEN, ORANGE, GREY = "#2563eb", "#dc2626", "#16a34a", "#ea580c", "#6b7280"
+INK = "#0f172a"
 SHADES = ("#0f172a", "#1d4ed8", "#0891b2", "#65a30d", "#d97706")
 """for families of lines, dark to bright"""
 
@@ -20,4 +21,12 @@ def quiet(axes: "Axes", title: str, across: str = "", up: str = "") -> "Axes":
     axes.tick_params(labelsize=9, length=0, which="both")
     for side in axes.spines.values():
         side.set_visible(False)
+    return axes
+
+
+def panel(axes: "Axes", title: str, across: str = "", up: str = "", legend: str = "") -> "Axes":
+    """Quiet axes with a legend without a frame at the place `legend`, if one is named."""
+    quiet(axes, title, across, up)
+    if legend:
+        axes.legend(frameon=False, fontsize=9, loc=legend)
     return axes
