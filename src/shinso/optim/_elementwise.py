@@ -34,7 +34,7 @@ class AbstractElementwise(AbstractFlat):
 
     _begun: list[tuple[Tensor, str]] | None = None
     """states that did not exist before this step"""
-    _bundled: "dict[int, tuple[list[Tensor], list[_Bundle]]] | None" = None
+    _bundled: "dict[int, tuple[list[Tensor], list[Bundle]]] | None" = None
 
     @staticmethod
     def rule(w: Any, g: Any, s: tuple[Any, ...], h: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
@@ -80,7 +80,7 @@ class AbstractElementwise(AbstractFlat):
                     raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
                 self._apply(group, bundle, grads)
 
-    def _work(self, number: int, group: Group) -> list[tuple["_Bundle", list[Tensor]]]:
+    def _work(self, number: int, group: Group) -> list[tuple["Bundle", list[Tensor]]]:
         """What of a group has a gradient, and those gradients."""
         weights: list[Tensor] = group["params"]
         grads = list(map(_grad, weights))
@@ -92,7 +92,7 @@ class AbstractElementwise(AbstractFlat):
             return [(bundles[0], grads)]
         return [(bundle, list(map(_grad, bundle.weights))) for bundle in bundles]
 
-    def _apply(self, group: Group, bundle: "_Bundle", grads: list[Tensor]) -> None:
+    def _apply(self, group: Group, bundle: "Bundle", grads: list[Tensor]) -> None:
         self.advance(group, bundle.scalars)
         scalars = [float(values[0]) for values in bundle.scalars.values()] or [float(bundle.age)]
         numbers = tuple(map(float, self.numbers(group, *scalars)))
@@ -100,7 +100,7 @@ class AbstractElementwise(AbstractFlat):
         update(self.chosen(group)[0], columns, numbers, self.turn(group), bundle.places)
         bundle.age += 1
 
-    def _bundles(self, number: int, group: Group, weights: list[Tensor], names: tuple[str, ...]) -> list["_Bundle"]:
+    def _bundles(self, number: int, group: Group, weights: list[Tensor], names: tuple[str, ...]) -> list["Bundle"]:
         """The weights of a group by the values of their scalars: nearly always one bundle, kept from step to step."""
         self._bundled = {} if self._bundled is None else self._bundled
         seen, found = self._bundled.get(number, ([], []))
@@ -112,7 +112,7 @@ class AbstractElementwise(AbstractFlat):
         for w in weights:
             scalars = [float(self.state[w][name]) for name in self.SCALARS] or [not names or w in fresh]
             split.setdefault(tuple(scalars), []).append(w)
-        found = [_Bundle(self.state, part, names, self.SCALARS) for part in split.values()]
+        found = [Bundle(self.state, part, names, self.SCALARS) for part in split.values()]
         for bundle in found:
             bundle.age = 1 if not names or bundle.weights[0] in fresh else 2
             bundle.places.keeps = self.flat
@@ -169,7 +169,7 @@ class AbstractTwin(AbstractElementwise):
             for group, bundle, grads in work:
                 self._apply(group, bundle, grads)
 
-    def _all_work(self) -> list[tuple[Group, "_Bundle", list[Tensor]]] | None:
+    def _all_work(self) -> list[tuple[Group, "Bundle", list[Tensor]]] | None:
         """What there is to do, or None where one of the tensors is nothing for the native form."""
         work = []
         for number, group in enumerate(self.param_groups):
@@ -189,7 +189,7 @@ def _usual(weights: list[Tensor]) -> bool:
     return set(map(_dtype, weights)) <= _USUAL and all(map(_is_cpu, weights)) and set(map(type, weights)) <= _KINDS
 
 
-class _Bundle:
+class Bundle:
     """Weights whose scalars are equal, with their states as columns and their scalars as one array each."""
 
     def __init__(self, state: dict[Tensor, Any], weights: list[Tensor], names: tuple[str, ...],
