@@ -40,7 +40,7 @@ def test_every_variant_stays_below_its_bound_at_every_step(variant):
     for seed in (0, 5):
         for row in records(convex_descent.build(replace(convex_descent.VARIANTS[variant], seed=seed))):
             assert 0 <= row["bound_used"] <= 1
-            assert row["bound_used"] > 0.01 or row.get("gap", 1.0) < 1e-3
+            assert row["bound_used"] > 0.01 or row.get("gap", 1.0) < 0.05
 
 
 def test_a_step_of_more_than_two_over_L_breaks_the_bound():
