@@ -28,6 +28,14 @@ def test_a_run_leaves_everything_that_was_promised(shell, tmp_path):
     assert rest[-1] == "next: shinso check basics.line"
 
 
+def test_a_run_leaves_the_files_of_its_program_and_shows_what_moves(shell, tmp_path):
+    assert shell("run", "basics.line", *STEPS, "--out", "a").code == 0
+    assert {file.name for file in (tmp_path / "a/files").iterdir()} == {"line.gif", "line.csv"}
+    assert (tmp_path / "a/files/line.csv").read_text().startswith("w\n")
+    report = (tmp_path / "a/report.html").read_text(encoding="utf-8")
+    assert 'src="data:image/gif;base64,R0lGODlh"' in report and "files/line.csv" in report
+
+
 def test_json_is_the_records_and_then_the_metrics(shell, tmp_path):
     said = shell("run", "basics.line", *STEPS, "--json", "--out", "a")
     *rows, last = said.rows()

@@ -17,7 +17,7 @@ from shinso.core.record import plain
 from shinso.core.setup import from_json, to_json
 from shinso.engine import checkpoint
 from shinso.engine.checkpoint import Loaded
-from shinso.engine.program import Evaluated, Networked, Pictured
+from shinso.engine.program import Evaluated, Files, Networked, Pictured
 from shinso.engine.saving import resume, snapshot
 from shinso.engine.tree import flatten, unflatten
 from shinso.report.phrases import PHRASES
@@ -218,6 +218,21 @@ def test_pictures_are_bytes_of_colour(path):
         assert isinstance(picture, np.ndarray) and picture.dtype == np.uint8, name
         assert picture.ndim == 3 and picture.shape[2] == 3 and min(picture.shape[:2]) >= 8, (name, picture.shape)
         assert picture.min() < picture.max(), f"{name} is empty"
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_files_are_bytes_and_alike_for_a_seed(path):
+    program, again = fresh(path), fresh(path, stray=5)
+    if not isinstance(program, Files) or not isinstance(again, Files):
+        pytest.skip("this system leaves no files")
+    for one in (program, again):
+        records(one, 0, 2)
+    files = program.files()
+    assert files and files == again.files()
+    for name, content in files.items():
+        assert isinstance(content, bytes) and content, name
+        assert Path(name).name == name and name.isascii() and Path(name).suffix, name
+        assert not name.endswith((".gif", ".webp")) or f"picture.{Path(name).stem}" in PHRASES, f"{name}: no caption"
 
 
 @pytest.mark.parametrize("path", PATHS)

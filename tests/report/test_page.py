@@ -110,6 +110,23 @@ def test_a_run_without_numbers_or_pictures_has_a_page():
     read(page(told(rows=[], metrics={}, pictures={}, claims=[], choices=[])))
 
 
+def test_what_moves_stands_before_the_curves_and_other_files_are_named():
+    files = {f"{EVIL}.gif": b"GIF89a", f"{EVIL}.json": b"x" * 3000}
+    html = page(told(files=files))
+    assert not {"script"} & read(html).tags
+    assert html.index("data:image/gif;base64,R0lGODlh") < html.index('class="panels"')
+    assert html.count("<code>files/") == 2 and "3 kB" in html
+    assert page(told()).index('class="panels"') < page(told()).index("data:image/png") and "files/" not in page(told())
+
+
+def test_many_curves_are_folded_and_one_of_several_losses_is_called_one():
+    rows = [{"step": n, **{f"loss_{k}": 1 / n for k in "abcdefghijkl"}} for n in range(1, 5)]
+    html = page(told(rows=rows))
+    read(html)
+    assert html.index("<details>") > html.index("loss, h") and html.index("<details>") < html.index("loss, i")
+    assert "損失 (i)" in html and "4 more" in html and "<details>" not in page(told())
+
+
 def test_equations_become_outlines_and_unknown_ones_stay_text():
     assert typeset(r"\tfrac12 \|x\|_2^2 \le \mathrm{KL}(q \,\|\, p)").startswith("<svg")
     assert typeset(r"\begin{cases}a<b\end{cases}") == r"<code>\begin{cases}a&lt;b\end{cases}</code>"

@@ -15,7 +15,7 @@ from shinso.core.record import plain
 from shinso.core.setup import to_json
 from shinso.engine import checkpoint
 from shinso.engine.folder import to_line
-from shinso.engine.program import Evaluated, Pictured, Predicts
+from shinso.engine.program import Evaluated, Files, Pictured, Predicts
 
 if TYPE_CHECKING:
     from shinso.cli.training import Course
@@ -124,10 +124,10 @@ def processor() -> str:
 
 
 def write_report(course: "Course", done: int, metrics: Mapping[str, float], spent: float) -> None:
-    """curves.png, pictures/*.png and report.html."""
+    """curves.png, pictures/*.png, files/* and report.html."""
     from PIL import Image
 
-    from shinso.engine.disk import atomic_write_text
+    from shinso.engine.disk import atomic_write_bytes, atomic_write_text
     from shinso.report.curves import draw_curves
     from shinso.report.page import page
 
@@ -136,13 +136,17 @@ def write_report(course: "Course", done: int, metrics: Mapping[str, float], spen
     for name, image in pictures.items():
         (folder / "pictures").mkdir(exist_ok=True)
         Image.fromarray(image).save(folder / "pictures" / f"{name}.png")
+    files = course.program.files() if isinstance(course.program, Files) else {}
+    for name, content in files.items():
+        (folder / "files").mkdir(exist_ok=True)
+        atomic_write_bytes(folder / "files" / name, content)
     draw_curves(rows, f"{course.system.card['name']} ({course.system.path}, {course.variant})", folder / "curves.png")
-    story = told(course, done, metrics, spent, rows, pictures)
+    story = told(course, done, metrics, spent, rows, pictures, files)
     atomic_write_text(folder / "report.html", page(story))
 
 
 def told(course: "Course", done: int, metrics: Mapping[str, float], spent: float, rows: list[dict[str, Any]],
-         pictures: Mapping[str, Any]) -> "Story":
+         pictures: Mapping[str, Any], files: Mapping[str, bytes]) -> "Story":
     """Everything that the report says."""
     from shinso.report.story import Choice, Claim, Story
 
@@ -157,7 +161,7 @@ def told(course: "Course", done: int, metrics: Mapping[str, float], spent: float
     return Story(language=language(), system=course.system.path, variant=course.variant, card=course.system.card,
                  run=course.folder.path.name, steps=done, total=course.program.total if not _stopped(course) else done,
                  metrics=metrics, rows=rows, choices=choices, timing=timing, where=where(course),
-                 command=command(course), python=python_lines(course), claims=claims, pictures=pictures)
+                 command=command(course), python=python_lines(course), claims=claims, pictures=pictures, files=files)
 
 
 def _stop_early(course: "Course", done: int) -> str:

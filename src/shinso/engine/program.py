@@ -54,6 +54,16 @@ class Pictured(Protocol):
 
 
 @runtime_checkable
+class Files(Protocol):
+    """A program that leaves files in its run folder, their bytes by file name: an animation, data for other programs.
+
+    They are asked for at the end of a run only and stand in `files/`; the report shows those that are moving pictures.
+    """
+
+    def files(self) -> dict[str, bytes]: ...
+
+
+@runtime_checkable
 class Networked(Protocol):
     """A program that holds networks: for export, for the watch that names a bad layer, and for looking inside."""
 

@@ -22,12 +22,18 @@ from shinso.report.story import Choice, Claim, Story
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 SIDE_LIMIT = 4000
 """pictures with a longer side are made smaller"""
+MOVING = {".gif": "image/gif", ".webp": "image/webp"}
+MOST_PANELS = 8
+"""curves beyond them are unfolded by a click"""
 
 
 def page(story: Story) -> str:
     """The whole document."""
-    body = [_hero(story), _results(story), _curves(story), _pictures(story), _equations(story), _claims(story),
-            _setup(story), _tables(story), _repeat(story)]
+    seen = [_curves(story), _pictures(story)]
+    if any(_moving(name) for name in story.files):  # what moves comes first
+        seen.reverse()
+    body = [_hero(story), _results(story), *seen, _equations(story), _claims(story), _setup(story), _tables(story),
+            _files(story), _repeat(story)]
     return document(f"{story.card['name']} - {story.run}", story.language, body)
 
 
@@ -126,6 +132,8 @@ def _metric(key: str, *, alone: bool) -> str:
 
 
 def _name(name: str) -> str:
+    if f"metric.{name}" not in PHRASES and name.startswith("loss_"):  # of one among several, named by the system
+        return both("metric.loss_of", name=name.removeprefix("loss_").replace("_", " "))
     return both(f"metric.{name}") if f"metric.{name}" in PHRASES else escape(name.replace("_", " "))
 
 
@@ -134,7 +142,10 @@ def _curves(story: Story) -> str:
     if not shown:
         return ""
     note = f'<p class="note">{both("curves.note")}</p>'
-    return _section("curves", f'<div class="panels">{"".join(shown)}</div>', note)
+    first, rest = "".join(shown[:MOST_PANELS]), "".join(shown[MOST_PANELS:])
+    more = f'<summary class="note">{both("curves.more", count=len(shown) - MOST_PANELS)}</summary>'
+    folded = f'<details>{more}<div class="panels">{rest}</div></details>' if rest else ""
+    return _section("curves", f'<div class="panels">{first}</div>', folded, note)
 
 
 def _panel(panel: Panel) -> str:
@@ -145,16 +156,31 @@ def _panel(panel: Panel) -> str:
 
 
 def _pictures(story: Story) -> str:
-    shown = [_picture(name, image) for name, image in story.pictures.items()]
+    shown = [_animation(name, content) for name, content in story.files.items() if _moving(name)]
+    shown += [_picture(name, image) for name, image in story.pictures.items()]
     return _section("pictures", f'<div class="pictures">{"".join(shown)}</div>') if shown else ""
 
 
+def _moving(name: str) -> str:
+    """The media type of a file that is a moving picture; empty for others."""
+    return MOVING.get(Path(name).suffix, "")
+
+
+def _animation(name: str, content: bytes) -> str:
+    text = base64.b64encode(content).decode("ascii")
+    return (f'<figure><img class="picture" alt="{escape(name)}" src="data:{_moving(name)};base64,{text}">'
+            f"<figcaption>{_caption(Path(name).stem)}</figcaption></figure>")
+
+
+def _caption(name: str) -> str:
+    return both(f"picture.{name}") if f"picture.{name}" in PHRASES else escape(name.replace("_", " "))
+
+
 def _picture(name: str, image: np.ndarray) -> str:
-    caption = both(f"picture.{name}") if f"picture.{name}" in PHRASES else escape(name.replace("_", " "))
     height, width = image.shape[:2]
     small = " pixels" if max(height, width) < 500 else ""
     return (f'<figure><img class="picture{small}" alt="{escape(name)}" width="{width}" height="{height}" '
-            f'src="data:image/png;base64,{png(image)}"><figcaption>{caption}</figcaption></figure>')
+            f'src="data:image/png;base64,{png(image)}"><figcaption>{_caption(name)}</figcaption></figure>')
 
 
 def png(image: np.ndarray) -> str:
@@ -226,6 +252,12 @@ def _tables(story: Story) -> str:
              for name, value in story.timing.items()]
     places = [[both(f"where.{name}"), escape(text)] for name, text in story.where.items()]
     return (f'<div class="pair">{_section("timing", table([], times))}{_section("place", table([], places))}</div>')
+
+
+def _files(story: Story) -> str:
+    rows = [[f"<code>files/{escape(name)}</code>", both("files.size", size=f"{len(content) / 1000:,.0f}")]
+            for name, content in story.files.items()]
+    return _section("files", table([], rows)) if rows else ""
 
 
 def _repeat(story: Story) -> str:

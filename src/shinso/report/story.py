@@ -67,3 +67,5 @@ class Story:
     claims: Sequence[Claim] = ()
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
     """uint8 (height, width, 3) by name"""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """what the program left in `files/`, by file name; a picture among them is shown"""

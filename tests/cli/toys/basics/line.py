@@ -61,6 +61,9 @@ class Line:
     def pictures(self):
         return {"samples": np.full((4, 6, 3), 200, dtype=np.uint8)}
 
+    def files(self):
+        return {"line.gif": b"GIF89a", "line.csv": f"w\n{self.model.weight.item()}\n".encode()}
+
 
 def slope() -> Check:
     """The slope that generated the points is 3.
