@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from math import inf, nan
 from typing import Any
 
 import torch
@@ -28,14 +29,14 @@ class Landscape:
         if self.evaluations == 0:
             self.first = loss
         self.evaluations += 1
-        return self.sign * float("nan" if loss is None else loss), self.sign * self._gradient().detach()
+        return self.sign * (nan if loss is None else float(loss)), self.sign * self._gradient().detach()
 
     def ask_again(self) -> tuple[float, Tensor]:
-        """The same for a search, which asks more than once; a loss that is not a number counts as infinite."""
+        """The same for a search, which asks more than once; where the loss is no finite number it is infinite."""
         if self.closure is None:
             raise RuntimeError(f"{self.name} asks for the loss more than once: it needs step(closure)")
         loss, gradient = self.ask()
-        return (loss if loss == loss else float("inf")), gradient
+        return (loss, gradient) if abs(loss) < inf else (inf, torch.full_like(gradient, nan))  # halved, not fitted
 
     def place(self) -> Tensor:
         """A copy of all weights."""
