@@ -1,6 +1,7 @@
 """Noise that follows from a seed and a name alone: no generator is saved, and a resumed run is bit-identical."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +30,11 @@ def in_ball(weights: Sequence[Tensor], radius: float, seed: int, name: str) -> l
 def joint_norm(tensors: Sequence[Tensor]) -> float:
     """The Euclidean length of all of them as one vector."""
     return float(torch.stack([tensor.norm().double().cpu() for tensor in tensors]).norm())
+
+
+def number(loss: Any) -> float:
+    """What a closure returned, as a number without its graph."""
+    return float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
 
 
 def refuse(w: Tensor, g: Tensor, name: str) -> None:
