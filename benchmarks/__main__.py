@@ -10,7 +10,7 @@ from benchmarks.data import arrays
 from benchmarks.publish import publish
 from benchmarks.race import race, table
 
-NAMES = ("c1_startup", "c2_loop", "c3_neighbour", "c4_time_to_97", "w1_mlp", "w2_cnn", "w3_lenet",
+NAMES = ("c1_startup", "c2_loop", "c3_neighbour", "c4_time_to_97", "c5_steps_to_loss", "w1_mlp", "w2_cnn", "w3_lenet",
          "w8_optimisers", "w9_autodiff")
 
 
