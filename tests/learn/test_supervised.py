@@ -1,5 +1,6 @@
 """Supervised training equals the loop anyone would write, resumes exactly, and names the layer that breaks."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,6 @@ from shinso.data.examples import open_data, save_description, to_float
 from shinso.engine.hooks import Watch
 from shinso.engine.loop import run
 from shinso.learn.classify import CLASSIFY
-from shinso.learn.schedules import constant, cosine, one_cycle
 from shinso.learn.supervised import Plan, Supervised
 
 SETUP = replace(mlp.VARIANTS["smoke"], epochs=2, optimiser="sgd", schedule="constant", lr=0.1)
@@ -115,12 +115,6 @@ def test_points_cannot_be_predicted_from_pictures(tmp_path):
         program.predict([tmp_path / "x.png"])
 
 
-def test_schedules_start_and_end_where_they_say():
-    assert (cosine(0), round(cosine(1), 12), constant(0.3)) == (1, 0, 1)
-    assert one_cycle(0) == pytest.approx(0.1) and one_cycle(0.25) == 1 and one_cycle(1) == pytest.approx(0)
-    assert all(one_cycle(x / 100) <= 1 for x in range(101))
-
-
 def test_a_run_from_another_kind_of_device_gives_its_weights():
     """A CUDA stream is saved in 16 bytes that no CPU stream takes; predict and export rebuild on the CPU."""
     trained, rebuilt = mlp.build(SETUP), mlp.build(replace(SETUP, seed=1))
@@ -142,3 +136,90 @@ def test_an_empty_test_part_has_no_pictures(tmp_path):
 def test_a_setup_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         mlp.build(replace(SETUP, **wrong))
+
+
+@pytest.mark.parametrize("changes", [{"ema": 0.9}, {"optimiser": "lion"}, {"optimiser": "lbfgs", "lr": 0.1},
+                                     {"ema": 0.9, "optimiser": "eve", "schedule": "one_cycle"}])
+@pytest.mark.parametrize("k", [1, 9])
+def test_averages_and_methods_that_ask_resume_bit_identical(changes, k):
+    setup = replace(mlp.VARIANTS["smoke"], epochs=1, batch_size=100, **changes)
+    whole, first, second = (mlp.build(setup) for _ in range(3))
+    rows = [float(row.record["loss"]) for row in run(whole)]
+    for _, _ in zip(range(k), run(first), strict=False):
+        pass
+    second.restore(copy.deepcopy(first.state()))
+    assert [float(row.record["loss"]) for row in run(second, start=k)] == rows[k:]
+    assert second.evaluate("validation") == whole.evaluate("validation")
+    for ours, theirs in zip(second.networks()["model"].parameters(), whole.networks()["model"].parameters(),
+                            strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_what_is_judged_drawn_and_exported_is_the_average():
+    program = mlp.build(replace(SETUP, ema=0.9))
+    copies = []
+    for _, _ in zip(range(20), run(program), strict=False):
+        copies.append(program.model.layers[1].weight.detach().clone())
+    average = copies[0]
+    for weight in copies[1:]:
+        average = 0.9 * average + 0.1 * weight
+    shown = program.networks()["model"]
+    torch.testing.assert_close(shown.layers[1].weight, average, rtol=1e-5, atol=1e-6)
+    judged = program.evaluate("test")
+    program.model.load_state_dict(shown.state_dict())
+    program.shown = program.model
+    assert program.evaluate("test") == judged
+    assert program.networks()["model"] is not shown
+
+
+def test_without_an_average_nothing_is_copied():
+    program = mlp.build(SETUP)
+    assert program.ema is None and program.networks()["model"] is program.model and "ema" not in program.state()
+
+
+@pytest.mark.parametrize("ema", [1.0, 2.0, -0.5])
+def test_a_decay_that_averages_nothing_is_refused(ema):
+    with pytest.raises(UserError, match="ema"):
+        mlp.build(replace(SETUP, ema=ema))
+
+
+def test_a_method_that_asks_gets_the_same_loss_for_the_same_weights():
+    """Noise in the objective is the same at every call within a step, and another one at the next step."""
+    def noisy(model, batch, noise):
+        return {"loss": F.cross_entropy(model(batch[0]) * torch.rand(1, generator=noise), batch[1])}
+
+    class Asking(torch.optim.SGD):
+        def step(self, closure):
+            told.append([float(closure()), float(closure())])
+
+    told = []
+    model = mlp.MLP((784, 10))
+    program = Supervised(model, Asking(model.parameters(), lr=0.0), replace(CLASSIFY, objective=noisy),
+                         open_data("digits"), Plan(epochs=1, batch_size=100, seed=0, closure=True, clip=1.0), Place())
+    records = [float(program.step(i)["loss"]) for i in range(3)]
+    assert all(first == second for first, second in told) and records == [first for first, _ in told]
+    assert len(set(records)) == 3
+
+
+def test_a_method_with_a_place_of_its_own_is_judged_there():
+    class Elsewhere(torch.optim.SGD):
+        def eval(self):
+            moves.append("eval")
+
+        def train(self):
+            moves.append("train")
+
+    moves = []
+    model = mlp.MLP((784, 10))
+    program = Supervised(model, Elsewhere(model.parameters(), lr=0.0), CLASSIFY, open_data("digits"),
+                         Plan(epochs=1, batch_size=100, seed=0), Place())
+    program.evaluate("test")
+    assert moves == ["eval", "train"]
+
+
+def test_a_poisoned_input_does_not_reach_the_weights_of_a_method_that_asks():
+    program = mlp.build(replace(mlp.VARIANTS["xor"], epochs=2, optimiser="lion"))
+    program.data.train.inputs[7, 0] = float("nan")
+    with pytest.raises(Diverged, match="first bad tensor: input, rows"):
+        list(run(program, Watch()))
+    assert all(weight.isfinite().all() for weight in program.model.parameters())

@@ -32,9 +32,9 @@ from shinso.data.digits import originals
 from shinso.data.examples import Dataset, Examples, open_data
 from shinso.learn.classify import CLASSIFY
 from shinso.learn.classify import pictures as confusion_and_mistakes
-from shinso.learn.schedules import cosine
 from shinso.learn.supervised import Plan, Supervised
 from shinso.optim.adam import Adam
+from shinso.optim.cosine import cosine
 
 
 @final

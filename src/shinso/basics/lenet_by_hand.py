@@ -41,8 +41,8 @@ from shinso.core.setup import in_range
 from shinso.data.augment import FlipCrop, Handwriting
 from shinso.data.examples import open_data
 from shinso.learn.by_hand import ByHand, Network, by_layers
-from shinso.learn.schedules import one_cycle
 from shinso.learn.supervised import Plan
+from shinso.optim.one_cycle import one_cycle
 
 
 def lenet(rng: np.random.Generator, shape: tuple[int, ...] = (1, 28, 28), classes: int = 10,

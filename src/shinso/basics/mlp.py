@@ -23,11 +23,9 @@ from shinso.core.seed import drawing_from
 from shinso.core.setup import in_range
 from shinso.data.examples import open_data
 from shinso.kernels.mlp import mlp_cross_entropy, mlp_gradient
+from shinso.learn.choices import FUSED, SCHEDULES, optimiser
 from shinso.learn.classify import CLASSIFY
-from shinso.learn.schedules import constant, cosine
 from shinso.learn.supervised import Batch, Plan, Supervised
-from shinso.optim.adam import Adam
-from shinso.optim.sgd import SGD
 
 
 @final
@@ -127,12 +125,14 @@ class Setup:
     """passes over the training part"""
     batch_size: int = 50
     """examples per step"""
-    optimiser: Literal["sgd", "adam"] = "adam"
-    """update rule"""
+    optimiser: str = "adam"
+    """update rule: the name of any method in shinso.optim, for example sgd, adam, adamw, lion, muon"""
     lr: float = 0.002
     """learning rate"""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """course of the learning rate over the run"""
+    schedule: Literal["constant", "step", "cosine", "one_cycle", "warm_up"] = "cosine"
+    """course of the learning rate over the run; warm_up is a tenth of the run, then a cosine"""
+    ema: float | None = None
+    """decay of averaged weights, for example 0.99, which are then what is evaluated and exported; none: no average"""
     patience: int = 0
     """evaluations without improvement before stopping early; 0: never"""
     engine: Literal["torch", "tape", "byhand"] = "torch"
@@ -160,13 +160,12 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
     data = open_data(setup.data)
     with drawing_from(setup.seed, "weights"):
         network = MLP((prod(data.about.shape), *setup.hidden, len(data.about.classes))).to(place.device)
-    rule = Adam if setup.optimiser == "adam" else SGD
-    optimiser = rule(network.parameters(), lr=setup.lr, fused=place.device != "mps")
-    schedule = {"cosine": cosine, "constant": constant}[setup.schedule]
-    plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=schedule)
+    rule = optimiser(setup.optimiser, network, setup.lr, place.device)
+    plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=SCHEDULES[setup.schedule],
+                ema=setup.ema, closure=setup.optimiser not in FUSED)
     slopes = gradient
     if setup.engine != "torch":
         from shinso.learn.by_numpy import ENGINES  # our own engine is loaded for those who ask for it
 
         slopes = ENGINES[setup.engine]
-    return Supervised(network, optimiser, replace(CLASSIFY, objective=objective, gradient=slopes), data, plan, place)
+    return Supervised(network, rule, replace(CLASSIFY, objective=objective, gradient=slopes), data, plan, place)

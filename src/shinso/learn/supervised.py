@@ -5,8 +5,8 @@ evidence bound happen inside it - and a measure that judges one example at a tim
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from shinso.core.seed import generator, put_back
 from shinso.data.batches import Augment, Batches, sweep
 from shinso.data.examples import Dataset, Description
 from shinso.learn.blame import first_bad_layer
+from shinso.optim.ema import EMA
 
 Batch = tuple[Tensor, Tensor]
 """inputs float32 (n, ...) normalised, targets int64 (n,)"""
@@ -55,6 +56,10 @@ class Plan:
     """factor on every learning rate as a function of progress 0..1"""
     clip: float | None = None
     """largest gradient norm"""
+    ema: float | None = None
+    """decay of averaged weights (0 to 1), which are then what is evaluated, drawn, asked and exported"""
+    closure: bool = False
+    """hand the optimiser a closure, for methods that ask for loss and gradient themselves, perhaps more than once"""
     augment: Augment | None = None
 
 
@@ -78,6 +83,10 @@ class Supervised:
         self.rhythm = max(1, self.batches.per_epoch)
         self.total = plan.epochs * self.batches.per_epoch
         self.rates = [group["lr"] for group in optimiser.param_groups]
+        if plan.ema is not None and not 0 <= plan.ema < 1:
+            raise UserError("ema", f"{plan.ema:g} is not from 0 to below 1", "give for example 0.99")
+        self.ema = EMA(model, plan.ema) if plan.ema is not None else None
+        self.shown = self.ema.model if self.ema is not None else model
         self.last: Batch | None = None
 
     def step(self, i: int) -> Record:
@@ -86,16 +95,43 @@ class Supervised:
             for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
         self.last = batch = self.batches.next()
+        if self.plan.closure:
+            return self._asked(batch)
         terms = self._gradient(batch)
+        loss = self._loss(terms)
+        # On the CPU a loss that is not finite is seen before it reaches the weights, so that the layer can be named.
+        if self.place.device != "cpu" or math.isfinite(loss.item()):
+            self.optimiser.step()
+            if self.ema is not None:
+                self.ema.update()
+        return {**terms, "loss": loss}
+
+    def _asked(self, batch: Batch) -> Record:
+        """A step in which the optimiser asks for loss and gradient itself; every time the noise is the same."""
+        noise, answers = self.noise.get_state(), []
+
+        def closure() -> Tensor:
+            self.noise.set_state(noise)
+            terms = self._gradient(batch)
+            answers.append({**terms, "loss": self._loss(terms)})
+            if len(answers) == 1 and self.place.device == "cpu" and not math.isfinite(answers[0]["loss"].item()):
+                raise FloatingPointError  # before it reaches the weights, as above
+            return answers[-1]["loss"]
+
+        with suppress(FloatingPointError):
+            cast(Any, self.optimiser).step(closure)  # a tensor will do where torch says a float
+            if self.ema is not None:
+                self.ema.update()
+        return answers[0]
+
+    def _loss(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the terms; their gradients are clipped."""
         loss, *others = terms.values()
         for term in others:
             loss = loss + term
         if self.plan.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
-        # On the CPU a loss that is not finite is seen before it reaches the weights, so that the layer can be named.
-        if self.place.device != "cpu" or math.isfinite(loss.item()):
-            self.optimiser.step()
-        return {**terms, "loss": loss}
+        return loss
 
     def _gradient(self, batch: Batch) -> Mapping[str, Tensor]:
         """The objective's terms, detached; their gradients are in place."""
@@ -113,24 +149,39 @@ class Supervised:
     @torch.no_grad()
     def evaluate(self, split: str) -> Record:
         """Means over `validation` or `test`, in evaluation mode, with the same noise every time."""
-        self.model.eval()
         noise = generator(self.plan.seed, f"evaluate/{split}", self.place.device)
         examples = getattr(self.data, split)
         sums: dict[str, float] = {}
-        for batch in sweep(examples, self.data.about, 500, self.place.device):
-            with self.precision():
-                values = self.task.measure(self.model, batch, noise)
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + float(value.cpu().double().sum())  # Metal has no float64
-        self.model.train()
+        self.shown.eval()
+        with self._settled():
+            for batch in sweep(examples, self.data.about, 500, self.place.device):
+                with self.precision():
+                    values = self.task.measure(self.shown, batch, noise)
+                for name, value in values.items():
+                    sums[name] = sums.get(name, 0.0) + float(value.cpu().double().sum())  # Metal has no float64
+        self.shown.train()
         return {name: total / max(1, len(examples)) for name, total in sums.items()}
 
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Inside, the weights are where a method that trains them elsewhere wants them judged: its eval(), train()."""
+        if self.ema is not None or not hasattr(self.optimiser, "eval"):
+            yield
+            return
+        cast(Any, self.optimiser).eval()
+        try:
+            yield
+        finally:
+            cast(Any, self.optimiser).train()
+
     def state(self) -> dict[str, Any]:
+        averages = {} if self.ema is None else {"ema": self.ema.state_dict()}
         return {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "batches": self.batches.state(),
             "noise": self.noise.get_state(),
+            **averages,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -138,9 +189,11 @@ class Supervised:
         self.optimiser.load_state_dict(state["optimiser"])
         self.batches.restore(state["batches"])
         put_back(self.noise, state["noise"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
 
     def networks(self) -> dict[str, nn.Module]:
-        return {"model": self.model}
+        return {"model": self.shown}
 
     def example(self) -> dict[str, Tensor]:
         return {"model": torch.zeros(2, *self.data.about.shape, device=self.place.device)}
@@ -150,9 +203,11 @@ class Supervised:
         return first_bad_layer(self.model, self.last[0]) if self.last is not None else "nothing was computed yet"
 
     def pictures(self) -> dict[str, np.ndarray]:
-        return self.task.pictures(self.model, self.data) if self.task.pictures else {}
+        with self._settled():
+            return self.task.pictures(self.shown, self.data) if self.task.pictures else {}
 
     def predict(self, files: Sequence[Path]) -> list[tuple[str, float]]:
         if self.task.predict is None:
             raise UserError("predict", "this system does not answer for files", "use the run of a classifier")
-        return self.task.predict(self.model, self.data.about, files)
+        with self._settled():
+            return self.task.predict(self.shown, self.data.about, files)

@@ -32,10 +32,9 @@ from shinso.core.setup import in_range
 from shinso.data.augment import FlipCrop, Handwriting
 from shinso.data.examples import Description, open_data
 from shinso.kernels.conv_pool import conv_relu_pool
+from shinso.learn.choices import FUSED, SCHEDULES, optimiser
 from shinso.learn.classify import CLASSIFY
-from shinso.learn.schedules import one_cycle
 from shinso.learn.supervised import Batch, Plan, Supervised
-from shinso.optim.adam import Adam
 from shinso.vision._cost import connections, products, trained
 
 # Which maps of S2 feed each map of C3: table I of the paper.
@@ -345,8 +344,14 @@ class Setup:
     """passes over the training part; none: at least 8 passes and 100,000 examples"""
     batch_size: int = 64
     """examples per step"""
+    optimiser: str = "adam"
+    """update rule: the name of any method in shinso.optim, for example sgd, adam, adamw, lion, muon"""
     lr: float = 0.003
-    """largest learning rate of Adam; it rises for a quarter of the run and falls to 0"""
+    """largest learning rate"""
+    schedule: Literal["constant", "step", "cosine", "one_cycle", "warm_up"] = "one_cycle"
+    """course of the learning rate; one_cycle rises for a quarter of the run, warm_up for a tenth, before a cosine"""
+    ema: float | None = None
+    """decay of averaged weights, for example 0.999, which are then what is evaluated and exported; none: no average"""
     augment: bool = True
     """change the training images a little, a new way every time: bend and shift writing, mirror and shift pictures"""
     patience: int = 0
@@ -384,9 +389,9 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
     epochs = setup.epochs or max(8, round(100_000 / max(1, len(data.train))))
     change = Handwriting if data.about.form == "handwriting" else FlipCrop
     augment = change(seed=setup.seed) if setup.augment else None
-    plan = Plan(epochs=epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=one_cycle, augment=augment)
-    optimiser = Adam(network.parameters(), lr=setup.lr, fused=True)
-    return Supervised(network, optimiser, task, data, plan, place)
+    plan = Plan(epochs=epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=SCHEDULES[setup.schedule],
+                ema=setup.ema, closure=setup.optimiser not in FUSED, augment=augment)
+    return Supervised(network, optimiser(setup.optimiser, network, setup.lr, place.device), task, data, plan, place)
 
 
 def _network(form: str, about: Description) -> nn.Sequential:

@@ -1,0 +1,37 @@
+"""Optimiser and schedule by the names that a setup gives them."""
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from shinso.core.errors import UserError
+from shinso.optim.cosine import cosine
+from shinso.optim.named import method
+from shinso.optim.one_cycle import one_cycle
+from shinso.optim.step_decay import step_decay
+from shinso.optim.warm_up import warm_up
+
+SCHEDULES: dict[str, Callable[[float], float] | None] = {
+    "constant": None, "step": step_decay, "cosine": cosine, "one_cycle": one_cycle, "warm_up": warm_up(cosine),
+}  # fmt: skip
+"""factor on the rate as a function of progress 0..1; warm_up is a tenth of the run before a cosine"""
+
+FUSED = ("adam", "sgd")
+"""methods of one pass over ready gradients, by torch's fused call; every other one is handed a closure"""
+
+
+def optimiser(name: str, model: nn.Module, lr: float, device: str) -> torch.optim.Optimizer:
+    """The method of shinso.optim's file `name`, of which nothing but the rate is chosen; imports that file alone.
+
+    UserError for an unknown name, and for methods that need second derivatives, which these systems do not compute.
+    """
+    kind = cast(Any, method(name))
+    if getattr(kind, "curvature", False):
+        raise UserError("optimiser", f"{name} needs second derivatives, and here only the first are computed",
+                        "choose another such as adam, or use it in a loop with loss.backward(create_graph=True)")
+    if name in FUSED:
+        return kind(model.parameters(), lr=lr, fused=device != "mps")
+    return kind(model.parameters(), **({"lr": lr} if "lr" in signature(kind).parameters else {}))
