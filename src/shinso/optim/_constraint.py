@@ -6,7 +6,7 @@ A simplex is one for each row (the last dimension); the other sets take a tensor
 import torch
 from torch import Tensor
 
-BALLS = ("l1", "l2", "simplex", "nuclear")
+CORNERED = ("l1", "l2", "simplex", "nuclear")
 """sets with a corner in every direction"""
 
 

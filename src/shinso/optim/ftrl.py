@@ -115,6 +115,19 @@ def every_weight_minimises_all_steps_together() -> Check:
     return at_most(float(off.max()), 1e-10)
 
 
+def at_zero_it_is_lazy_dual_averaging() -> Check:
+    """1000 weights leave 0 at the very step at which |sum of all gradients| first exceeds l1 = 5: 0 exceptions.
+
+    Source: McMahan 2011, Follow-the-regularized-leader and mirror descent; at w = 0, z in (1) is the bare sum
+    """
+    _, path = _noisy()
+    draw = generator(0, "noise")
+    over = torch.stack([_pull(w, draw) for w in path[:-1]]).cumsum(0).abs() > 5
+    left = (path[1:] != 0).cumsum(0) > 0  # whether it has ever left 0
+    both = 0 < int(left[-1].sum()) < 1000
+    return exactly(float((left != (over.cumsum(0) > 0)).sum()) + (not both), 0)
+
+
 def tensorflows_penalty_is_twice_as_strong() -> Check:
     """The trap: TensorFlow's (2) has 2 l2 in place of l2; ours with l2 = 3 is its with 1.5, to 1e-15.
 
@@ -153,7 +166,8 @@ CARD = Card(
     summary_ja="各重みは、これまでの線形化した損失の和に正則化項を加えたものの厳密な最小点であり、弱い重みはちょうど零になる。",
     topics=("optim.ftrl",),
     facts=(without_penalties_it_is_adagrad, it_is_adagrad_from_any_start, a_weight_is_zero_exactly_where_z_is_small,
-           every_weight_minimises_all_steps_together, tensorflows_penalty_is_twice_as_strong),
+           every_weight_minimises_all_steps_together, at_zero_it_is_lazy_dual_averaging,
+           tensorflows_penalty_is_twice_as_strong),
     notes=("The paper starts from w = 0; given other weights its first step pulls them towards 0 (z = 0 says so).",
            "TensorFlow's l2 counts twice, it has no beta, its sum begins with 0.1, and the power of n is an option."),
     notes_ja=("論文は w = 0 から始める。ほかの重みを与えると、z = 0 のままでは最初の一歩が重みを 0 へ引き寄せる。",
