@@ -55,7 +55,7 @@ def trained(make, steps, dtype=torch.float64, graph=False, model=None, state=Non
         optimiser.load_state_dict(copy.deepcopy(state))
     closure = closure_of(optimiser, lambda: (model(x) - y).square().sum() / 40, graph)
     for _ in range(steps):
-        losses.append(float(optimiser.step(closure)))
+        losses.append(optimiser.step(closure).item())
     return model, optimiser, losses
 
 
