@@ -100,7 +100,8 @@ def test_without_a_fisher_it_is_gradient_descent():
     for kind in (NaturalGradient, torch.optim.SGD):
         model, _, losses = trained(lambda m, kind=kind: kind(m.parameters(), lr=0.1), 20)
         ends.append((flat(model.parameters()), losses))
-    assert torch.equal(ends[0][0], ends[1][0]) and ends[0][1] == ends[1][1]
+    torch.testing.assert_close(ends[0][0], ends[1][0], rtol=1e-13, atol=1e-14)
+    assert ends[0][1] == pytest.approx(ends[1][1], rel=1e-13)
 
 
 def with_fisher(model):
