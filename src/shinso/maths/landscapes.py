@@ -161,11 +161,11 @@ def _monkey_slope(w: Tensor) -> Tensor:
 
 HALF_ROOT = sqrt(3) / 2
 LANDSCAPES = {
-    "bowl": Landscape("x²/2 + 5y²", _bowl, _bowl_slope, ((0, 0),), (4, 1), (-4.6, 4.6, -2.3, 2.3), 1e-6, 100),
+    "bowl": Landscape("x²/2 + 5y²", _bowl, _bowl_slope, ((0, 0),), (4, 1), (-4.6, 4.6, -2.3, 2.3), 1e-6, 160),
     "ravine": Landscape("ravine / 谷", _ravine, _ravine_slope, ((0, 0),), (-3.4, -1.1), (-4.2, 2.4, -2.6, 1.6), 1e-6,
                         200),
     "rosenbrock": Landscape("Rosenbrock", _rosenbrock, _rosenbrock_slope, ((1, 1),), (-1.2, 1), (-2, 2, -0.8, 2.2),
-                            1e-4, 400),
+                            1e-3, 600),
     "beale": Landscape("Beale", _beale, _beale_slope, ((3, 0.5),), (0.5, 2), (-0.6, 4.5, -1.2, 2.6), 1e-4, 300),
     "himmelblau": Landscape(
         "Himmelblau", _himmelblau, _himmelblau_slope,
