@@ -47,7 +47,7 @@ def runs(monkeypatch):
     if module is None:
         pytest.skip("no Numba on this machine")
     original = module.run
-    monkeypatch.setattr(module, "run", lambda *a: (count.append(len(a[1])), original(*a))[1])
+    monkeypatch.setattr(module, "run", lambda *a: (count.append(len(a[1].rows)), original(*a))[1])
     return count
 
 

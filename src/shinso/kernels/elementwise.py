@@ -11,6 +11,7 @@ the numbers, which come in the weight's own type.
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from operator import attrgetter, is_
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -64,10 +65,11 @@ class Places:
         self.keeps, self.found = keeps, False
         self.columns: list[list[Tensor]] = []
         self.table = self.rows = np.empty((0, 2), np.int64)
+        self.first = np.empty(0, np.int64)
         self.sizes = np.empty(0, np.int64)
         self.entries: list[int] = []
         self.contiguous = False
-        self.dtype = torch.float32
+        self.dtype, self.device = torch.float32, torch.device("cpu")
 
     def find(self, columns: Columns) -> bool:
         """Reads all addresses; False where the native form cannot take these tensors as they are."""
@@ -101,27 +103,35 @@ class Places:
 
     def _know(self, weights: list[Tensor]) -> bool:
         """Takes down how many entries the weights have; False for types other than float32 and float64."""
-        self.entries, self.dtype = list(map(Tensor.numel, weights)), weights[0].dtype
+        self.entries, self.dtype, self.device = list(map(Tensor.numel, weights)), weights[0].dtype, weights[0].device
         self.contiguous = self.dtype in (torch.float32, torch.float64) and all(map(Tensor.is_contiguous, weights))
         return self.dtype in (torch.float32, torch.float64)
 
     def _fits(self, weights: list[Tensor], column: list[Tensor]) -> bool:
-        """Dense CPU tensors of the weights' type and sizes, in the order in memory that the weights have."""
+        """Dense tensors of the weights' type, place and sizes, in the order in memory that the weights have."""
         if set(map(type, column)) <= _KINDS and set(map(_layout, column)) == {torch.strided} and (
-                set(map(_dtype, column)) == {self.dtype} and all(map(_is_cpu, column))
+                set(map(_dtype, column)) == {self.dtype} and self._here(column)
                 and not any(map(Tensor.is_neg, column)) and list(map(Tensor.numel, column)) == self.entries):
             if self.contiguous and all(map(Tensor.is_contiguous, column)):
                 return True
             return all(map(_laid_out_alike, weights, column))
         return False
 
+    def _here(self, column: list[Tensor]) -> bool:
+        return all(map(_is_cpu, column)) if self.device.type == "cpu" else set(map(_device, column)) == {self.device}
+
     def _join(self, sizes: np.ndarray) -> None:
         """One row for neighbours: tensors that follow each other without a gap in every column are one."""
         step = sizes[:-1, None] * self.dtype.itemsize
         begins = np.ones(len(sizes), bool)
         begins[1:] = (self.table[1:] - self.table[:-1] != step).any(1)
-        first = np.flatnonzero(begins)
-        self.rows, self.sizes = np.ascontiguousarray(self.table[first]), np.add.reduceat(sizes, first)
+        self.first = np.flatnonzero(begins)
+        self.rows, self.sizes = np.ascontiguousarray(self.table[self.first]), np.add.reduceat(sizes, self.first)
+
+    def vectors(self, columns: Columns) -> list[list[Tensor]]:
+        """Each row as one vector for every column, over the columns that were found."""
+        return [[column[i].as_strided((size,), (1,)) for column in columns]
+                for i, size in zip(self.first.tolist(), self.sizes.tolist(), strict=True)]
 
 
 def update(rule: Rule, columns: Columns, numbers: tuple[float, ...], turn: tuple[float, float],
@@ -132,12 +142,21 @@ def update(rule: Rule, columns: Columns, numbers: tuple[float, ...], turn: tuple
     `rule` is a function of a module. Gradients are only read.
     """
     found = places or Places()
-    kernel = None if not columns[0] or torch.compiler.is_compiling() else native("elementwise")
+    kernel = None
+    if columns[0] and not torch.compiler.is_compiling():
+        kernel = form(columns[0][0].device, flat=found.keeps)
     if kernel is None or not (found.found or found.find(columns)):
         update_plain(rule, columns, numbers, turn)
     else:
         found.found = False
-        kernel.run(rule, found.rows, found.sizes, found.dtype, numbers, turn)
+        kernel.run(rule, found, columns, numbers, turn)
+
+
+def form(device: torch.device, *, flat: bool) -> ModuleType | None:
+    """What makes one pass there: Numba's loop for the CPU; for tensors laid end to end on CUDA, torch's compiler."""
+    if device.type == "cpu":
+        return native("elementwise")
+    return native("elementwise_cuda") if device.type == "cuda" and flat else None
 
 
 def update_plain(rule: Rule, columns: Columns, numbers: tuple[float, ...], turn: tuple[float, float],
@@ -153,7 +172,7 @@ def update_plain(rule: Rule, columns: Columns, numbers: tuple[float, ...], turn:
 
 
 _KINDS = {Tensor, torch.nn.Parameter}
-_dtype, _layout, _is_cpu = attrgetter("dtype"), attrgetter("layout"), attrgetter("is_cpu")
+_dtype, _layout, _device, _is_cpu = map(attrgetter, ("dtype", "layout", "device", "is_cpu"))
 
 
 def in_order(weights: list[Tensor], grads: list[Tensor]) -> list[Tensor]:

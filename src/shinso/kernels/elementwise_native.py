@@ -25,9 +25,10 @@ _FAST = {"contract", "nsz", "arcp"}
 """a product and a sum may be rounded once, a quotient may be a product with a reciprocal; nan and inf stay"""
 
 
-def run(rule, rows, sizes, dtype, numbers, turn):
-    """Updates in place. `rows` (tensors, columns) are addresses, `sizes` (tensors,) their entries."""
-    kind = np.float32 if dtype == torch.float32 else np.float64
+def run(rule, places, columns, numbers, turn):
+    """Updates in place. `places.rows` (tensors, columns) are addresses, `places.sizes` (tensors,) their entries."""
+    rows, sizes = places.rows, places.sizes
+    kind = np.float32 if places.dtype == torch.float32 else np.float64
     loop = _loop(rule, rows.shape[1])
     h, sign, decay = tuple(map(kind, numbers)) or (kind(0),), kind(turn[0]), kind(turn[1])
     threads = torch.get_num_threads()

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shinso.kernels.elementwise import Places, Rule, in_order, update
-from shinso.kernels.native import native
+from shinso.kernels.elementwise import Places, Rule, form, in_order, update
 from shinso.optim._flat import AbstractFlat, like
 from shinso.optim._lean import inherited_step
 
@@ -156,7 +155,7 @@ class AbstractTwin(AbstractElementwise):
 
     def _update(self) -> None:
         work = self._begun = None
-        if all(map(self.plain, self.param_groups)) and native("elementwise") and not torch.compiler.is_compiling():
+        if all(map(self.plain, self.param_groups)) and not torch.compiler.is_compiling():
             work = self._all_work()
         if work is None:
             for w, name in self._begun or []:  # torch tells a first step by the lack of a state
@@ -173,7 +172,7 @@ class AbstractTwin(AbstractElementwise):
         """What there is to do, or None where one of the tensors is nothing for the native form."""
         work = []
         for number, group in enumerate(self.param_groups):
-            if (self._bundled is None or number not in self._bundled) and not _usual(group["params"]):
+            if (self._bundled is None or number not in self._bundled) and not _usual(group["params"], flat=self.flat):
                 return None
             for bundle, grads in self._work(number, group):
                 if not bundle.places.find((bundle.weights, grads, *bundle.states)):
@@ -184,9 +183,10 @@ class AbstractTwin(AbstractElementwise):
         return work
 
 
-def _usual(weights: list[Tensor]) -> bool:
-    """float32 and float64 in the CPU's memory."""
-    return set(map(_dtype, weights)) <= _USUAL and all(map(_is_cpu, weights)) and set(map(type, weights)) <= _KINDS
+def _usual(weights: list[Tensor], *, flat: bool) -> bool:
+    """float32 and float64 in one place that has a form of its own."""
+    return (set(map(_dtype, weights)) <= _USUAL and set(map(type, weights)) <= _KINDS
+            and len(places := set(map(_device, weights))) < 2 and all(form(place, flat=flat) for place in places))
 
 
 class Bundle:
@@ -226,7 +226,7 @@ class Bundle:
 
 
 _USUAL, _KINDS = {torch.float32, torch.float64}, {Tensor, torch.nn.Parameter}
-_grad, _dtype, _is_cpu, _is_sparse = map(attrgetter, ("grad", "dtype", "is_cpu", "is_sparse"))
+_grad, _dtype, _device, _is_sparse = map(attrgetter, ("grad", "dtype", "device", "is_sparse"))
 
 
 def _scalar_type() -> torch.dtype:
