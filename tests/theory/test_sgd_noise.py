@@ -32,7 +32,8 @@ def test_all_batches_with_putting_back_have_the_covariance_and_the_shape_exactly
     assert shape(means) == pytest.approx((skew / b**0.5, kurtosis / b), rel=1e-9)
 
 
-@pytest.mark.parametrize(("rate", "curvature", "s2", "b"), [(0.1, 1.0, 2.0, 1), (0.5, 3.0, 0.3, 4), (0.01, 10.0, 1.0, 7)])
+@pytest.mark.parametrize(("rate", "curvature", "s2", "b"),
+                         [(0.1, 1.0, 2.0, 1), (0.5, 3.0, 0.3, 4), (0.01, 10.0, 1.0, 7)])
 def test_the_recursion_ends_at_its_limit(rate, curvature, s2, b):
     v = 0.0
     for _ in range(3000):
