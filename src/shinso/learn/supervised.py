@@ -23,6 +23,7 @@ from shinso.core.seed import generator, put_back
 from shinso.data.batches import Augment, Batches, sweep
 from shinso.data.examples import Dataset, Description
 from shinso.learn.blame import first_bad_layer
+from shinso.optim.clipping import clip_by_norm
 from shinso.optim.ema import EMA
 
 Batch = tuple[Tensor, Tensor]
@@ -58,6 +59,8 @@ class Plan:
     """largest gradient norm"""
     ema: float | None = None
     """decay of averaged weights (0 to 1), which are then what is evaluated, drawn, asked and exported"""
+    accumulate: int = 1
+    """parts of a batch that are computed one after the other, their gradients added up: less memory"""
     closure: bool = False
     """hand the optimiser a closure, for methods that ask for loss and gradient themselves, perhaps more than once"""
     augment: Augment | None = None
@@ -130,7 +133,7 @@ class Supervised:
         for term in others:
             loss = loss + term
         if self.plan.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
+            clip_by_norm(self.model.parameters(), self.plan.clip)
         return loss
 
     def _gradient(self, batch: Batch) -> Mapping[str, Tensor]:
@@ -138,13 +141,20 @@ class Supervised:
         if self.task.gradient is not None and self.place.precision == "fp32" and not self.place.compile:
             return self.task.gradient(self.model, batch, self.noise)
         self.optimiser.zero_grad()
-        with self.precision():
-            terms = self.task.objective(self.forward, batch, self.noise)
-        loss, *others = terms.values()
-        for term in others:
-            loss = loss + term
-        loss.backward()
-        return {name: term.detach() for name, term in terms.items()}
+        inputs, targets = batch
+        sums: dict[str, Tensor] = {}
+        for x, y in zip(*(t.tensor_split(self.plan.accumulate) for t in (inputs, targets)), strict=True):
+            if not len(y):
+                continue
+            with self.precision():
+                terms = self.task.objective(self.forward, (x, y), self.noise)
+            shares = terms if len(y) == len(targets) else {n: t * (len(y) / len(targets)) for n, t in terms.items()}
+            loss, *others = shares.values()
+            for term in others:
+                loss = loss + term
+            loss.backward()
+            sums = {name: sums[name] + term.detach() if sums else term.detach() for name, term in shares.items()}
+        return sums
 
     @torch.no_grad()
     def evaluate(self, split: str) -> Record:

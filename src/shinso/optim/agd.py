@@ -223,7 +223,7 @@ CARD = Card(
            looking_changes_nothing),
     notes=("1 - theta is the momentum here; theta is no vector of parameters, as it is in other documents.",
            "While training, the parameters are y: evaluate x, by eval() and train().",
-           "The velocity of optim.sgd is made of gradients, so that a changed rate rescales all of it; here v is the move "
+           "The velocity of optim.sgd is made of gradients, so a changed rate rescales all of it; here v is a move "
            "that was made."),
     notes_ja=("ここで 1 - theta は慣性の係数である。ほかの資料の theta と違い、パラメータのベクトルではない。",
               "訓練中のパラメータは y である。評価するのは x で、eval() と train() で切り替える。",
