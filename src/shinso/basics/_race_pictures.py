@@ -109,7 +109,8 @@ def paths_picture(problem: Problem, runners: Sequence[Runner]) -> np.ndarray:
         colour, mark = style[r.entry.label]
         # Who comes later lies below and is broader, so that nobody hides a path that is the same.
         broad = 1.6 + 1.8 * (1 - (k + 1) / len(runners)) if mark else 0.8
-        (line,) = left.plot(*plane.seen(np.array(r.path)).T, color=colour, linewidth=broad, zorder=4)
+        (line,) = left.plot(*plane.seen(np.array(r.path)).T, color=colour, linewidth=broad, zorder=4 if mark else 3,
+                            alpha=1.0 if mark else 0.45)
         if mark:
             _cased(line)
             left.plot(*plane.seen(np.array(r.path[:DOTS])).T, ".", color=colour, markersize=broad + 3.5, zorder=4.5)
@@ -163,8 +164,9 @@ def _ranking(axes: "Axes", runners: Sequence[Runner], style: dict[str, tuple[str
     axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(0, 1))
     shown = ranked(runners)[:MOST]
-    goal = f"$f - f^*\\leq$ {runners[0].tolerance:g}"
-    axes.text(0.0, 0.985, f"steps until / ステップ数   {goal}", fontsize=11, va="center", color="#374151")
+    goal = f"f - f* ≤ {runners[0].tolerance:g}" if len(runners[0].problem.minima) else f"f ≤ {runners[0].tolerance:g}"
+    axes.text(0.0, 0.985, "steps until / ステップ数:", fontsize=11, va="center", color="#374151")
+    axes.text(1.0, 0.985, goal, fontsize=12, va="center", ha="right", color="#374151")
     for k, r in enumerate(shown):
         y = 0.905 - 0.083 * k
         colour, mark = style[r.entry.label]
@@ -201,7 +203,8 @@ def heights_picture(problem: Problem, runners: Sequence[Runner]) -> np.ndarray:
         if counted:
             axes.set_xscale("log")
         axes.axhline(problem_goal(problem, runners), color="#111827", linestyle=":", linewidth=1.3)
-        quiet(axes, "" if counted else "height above the minimum / 最小値からの高さ", name)
+        axes.set_ylim(top=_ceiling(problem, runners))
+        quiet(axes, "" if counted else _height_name(problem), name)
     handles, labels = every_axes[0].get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside right center", frameon=False, fontsize=11)
     return pixels(figure)
@@ -214,6 +217,16 @@ def _curve(axes: "Axes", r: Runner, high: np.ndarray, look: tuple[str, str], *, 
                         marker=look[1] or None, markevery=max(1, len(high) // 8), markersize=6,
                         markeredgecolor="white")
     line.set_label(_short(r.entry.label) if look[1] else None)
+
+
+def _height_name(problem: Problem) -> str:
+    return "height above the minimum / 最小値からの高さ" if len(problem.minima) else "loss / 損失"
+
+
+def _ceiling(problem: Problem, runners: Sequence[Runner]) -> float:
+    """Who climbs a thousand times higher than the start leaves the picture."""
+    start = above(problem, runners[0].heights[:1])[0]
+    return 1.5 * min(1e3 * start, max(above(problem, r.heights).max() for r in runners))
 
 
 def problem_goal(problem: Problem, runners: Sequence[Runner]) -> float:
@@ -270,11 +283,11 @@ def animation(problem: Problem, runners: Sequence[Runner]) -> bytes:
     plane, style = scene(problem, runners), looks(runners)
     shown = [r for r in reversed(ranked(runners)) if style[r.entry.label][1]]
     _map(left, problem, plane, runners)
-    quiet(right, "height above the minimum / 最小値からの高さ", "steps / ステップ数").set_yscale("log")
+    quiet(right, _height_name(problem), "steps / ステップ数").set_yscale("log")
     high = {r.entry.label: above(problem, r.heights) for r in shown}
     everything = np.concatenate([*high.values(), [problem_goal(problem, runners)]])
     last = len(shown[0].path) - 1
-    right.set(xlim=(0, last), ylim=(everything.min() / 2, everything.max() * 2))
+    right.set(xlim=(0, last), ylim=(everything.min() / 2, min(everything.max() * 2, _ceiling(problem, runners))))
     right.axhline(problem_goal(problem, runners), color="#111827", linestyle=":", linewidth=1.3)
     counter = left.text(0.02, 0.97, "", transform=left.transAxes, va="top", fontsize=13, animated=True,
                         bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none"})

@@ -129,13 +129,13 @@ class Runner:
 
     def step(self, batch: Tensor | None) -> None:
         """One step of the method; one that was thrown out stands where it was last seen."""
-        asked = 0
+        place, height, asked = self.path[-1], self.heights[-1], 0
         if self.thrown < 0:
-            place, height, asked = self._moved(batch)
-            if not np.isfinite(place).all() or not math.isfinite(height) or np.linalg.norm(place) > self.far:
+            ahead, reached, asked = self._moved(batch)
+            if np.isfinite(ahead).all() and math.isfinite(reached) and np.linalg.norm(ahead) <= self.far:
+                place, height = ahead, reached
+            else:
                 self.thrown = len(self.path)
-        if self.thrown >= 0:
-            place, height = self.path[-1], self.heights[-1]
         self.path.append(place)
         self.heights.append(height)
         self.counts.append(self.counts[-1] + asked)
@@ -152,8 +152,8 @@ class Runner:
             return self._slopes(batch)
 
         try:
-            self.optimiser.step(closure)
-        except torch.linalg.LinAlgError:  # of a matrix that is no longer finite
+            self.optimiser.step(closure)  # pyright: ignore - torch says float where it takes a tensor
+        except torch.linalg.LinAlgError:  # pyright: ignore - a matrix is no longer finite
             return np.full_like(self.path[0], np.nan), math.nan, asked
         if hasattr(self.optimiser, "eval"):  # a method that answers for another place than it asks at
             self.optimiser.eval()  # pyright: ignore - as Schedule-Free has it

@@ -185,9 +185,8 @@ def _cell(value: Any) -> str:
     return f'"{text}"' if "," in text else text
 
 
-def _descent(rate: float, steps: int, **more: Any) -> Runner:
-    setup = Setup(optimisers=f"sgd(lr={rate!r})", start=(4.0, 1.0), steps=steps, **more)  # pyright: ignore
-    return finished(setup).runners[0]
+def _descent(rate: float, steps: int) -> Runner:
+    return finished(Setup(optimisers=f"sgd(lr={rate!r})", start=(4.0, 1.0), steps=steps)).runners[0]
 
 
 def the_course_walk_is_its_closed_form() -> Check:

@@ -178,8 +178,8 @@ def _caption(name: str) -> str:
 
 def _picture(name: str, image: np.ndarray) -> str:
     height, width = image.shape[:2]
-    small = " pixels" if max(height, width) < 500 else ""
-    return (f'<figure><img class="picture{small}" alt="{escape(name)}" width="{width}" height="{height}" '
+    shape = " pixels" if max(height, width) < 500 else " tall" if height > width >= 800 else ""  # a long table
+    return (f'<figure><img class="picture{shape}" alt="{escape(name)}" width="{width}" height="{height}" '
             f'src="data:image/png;base64,{png(image)}"><figcaption>{_caption(name)}</figcaption></figure>')
 
 
