@@ -1,10 +1,14 @@
 """What every method that asks a closure for the loss must do: go down a valley, go on where it was saved, complain."""
 
 import copy
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+
+from shinso.engine import checkpoint
 
 
 def valley(x, y):
@@ -69,6 +73,11 @@ def goes_on_exactly(make, graph=False):
     for a, b, c in zip(whole.parameters(), second.parameters(), first.parameters(), strict=True):
         assert torch.equal(a, b) and not torch.equal(a, c)
     plain(begun.state_dict())
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint.save(Path(folder), 10, {"optimiser": begun.state_dict()})
+        read = checkpoint.load(Path(folder)).state["optimiser"]
+    third, _, rest = trained(make, 10, graph=graph, model=copy.deepcopy(first), state=read)
+    assert rest == losses[10:] and all(map(torch.equal, whole.parameters(), third.parameters()))
 
 
 def plain(tree):

@@ -45,8 +45,9 @@ def gradient(weights, x, y, likelihood):
     return back.T @ np.hstack([x, one]), s.T @ np.hstack([h, one])
 
 
-def by_hand(weights, x, y, likelihood, lr, damping, decay, every, clip):
+def by_hand(weights, x, y, likelihood, options):
     """Equations (1) to (4); every step yields the weights."""
+    lr, damping, (decay, every), clip = (options[name] for name in ("lr", "damping", "factors", "clip"))
     kept, inverses, step = None, None, 0
     while True:
         new, step = factors(weights, x, likelihood), step + 1
@@ -80,11 +81,11 @@ LOSSES = {"gaussian": lambda z, y: 0.5 * (z - y).square().sum(1).mean(),
 def test_steps_equal_the_reference(likelihood, clip):
     model, x, y = net()
     y = y if likelihood == "gaussian" else torch.eye(2, dtype=torch.float64)[(y[:, 0] > 0).long()]
-    optimiser = KFAC(model.parameters(), 0.2, model=model, likelihood=likelihood, damping=0.01, factors=(0.6, 3),
-                     clip=clip, seed=None)
+    options = {"lr": 0.2, "damping": 0.01, "factors": (0.6, 3), "clip": clip}
+    optimiser = KFAC(model.parameters(), model=model, likelihood=likelihood, seed=None, **options)
     closure = closure_of(optimiser, lambda: LOSSES[likelihood](model(x), y), graph=False)
-    reference = by_hand(tuple(w.detach().numpy().copy() for w in model.parameters()), x.numpy(), y.numpy(), likelihood,
-                        0.2, 0.01, 0.6, 3, clip)
+    begin = tuple(w.detach().numpy().copy() for w in model.parameters())
+    reference = by_hand(begin, x.numpy(), y.numpy(), likelihood, options)
     for _, expected in zip(range(30), reference, strict=False):
         optimiser.step(closure)
         for w, value in zip(model.parameters(), expected, strict=True):

@@ -251,7 +251,8 @@ def _inverses(a: Tensor, s: Tensor, c: float) -> tuple[Tensor, Tensor]:
     damped = ((a, pi * c), (s, c / pi))
     inverses = [torch.cholesky_inverse(torch.linalg.cholesky(m.double() + d * torch.eye(len(m)).to(m).double()))
                 for m, d in damped]
-    return inverses[0].to(a.dtype), inverses[1].to(s.dtype)
+    # a product of the same numbers in another order in memory differs in its last bits: after a checkpoint, say
+    return inverses[0].to(a.dtype).contiguous(), inverses[1].to(s.dtype).contiguous()
 
 
 def _dense(w: Tensor) -> Tensor:
