@@ -3,6 +3,7 @@
 import re
 import typing
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from traces import CARDS
@@ -20,7 +21,7 @@ def pairs(path: str) -> list[tuple[str, str, str]]:
     one = index.card(path)
     told = {"facts": {fact.name: fact.claim for fact in one.facts},
             "sources": {fact.name: fact.source for fact in one.facts},
-            "fields": {field.name: field.help for field in one.fields}}
+            "fields": {field.name: field.help for field in one.fields if field.file == one.file}}
     return [(f"[{table}] {name}", told[table][name], text)
             for table, texts in one.japanese.items() for name, text in texts.items()]
 
@@ -41,7 +42,7 @@ def test_every_system_has_its_side_file(path):
 def test_it_has_every_fact_and_field_and_no_others_in_their_order(path):
     one = index.card(path)
     assert list(one.japanese["facts"]) == [fact.name for fact in one.facts]
-    assert list(one.japanese["fields"]) == [field.name for field in one.fields]
+    assert list(one.japanese["fields"]) == [field.name for field in one.fields if field.file == one.file]
     facts = [fact.name for fact in one.facts]
     assert list(one.japanese["sources"]) == [name for name in facts if name in one.japanese["sources"]]
 
@@ -66,11 +67,30 @@ def test_choices_that_the_english_names_are_named(path):
     for field in one.fields:
         choices = {c for c in typing.get_args(hints.hint(field.annotation)) if isinstance(c, str)} - {"and", "or"}
         for choice in (c for c in choices if re.search(rf"\b{c}\b", field.help)):
-            assert choice in one.japanese["fields"][field.name], f"{path}: {field.name} does not name {choice}"
+            said = japanese.read(japanese.side_file(field.file))["fields"][field.name]
+            assert choice in said, f"{path}: {field.name} does not name {choice}"
+
+
+def shared() -> dict[Path, dict[str, str]]:
+    """The fields that several Setups are made from, by the file where their helps stand."""
+    found: dict[Path, dict[str, str]] = {}
+    for one in map(index.card, CARDS):
+        for field in one.fields:
+            if field.file != one.file:
+                found.setdefault(field.file, {})[field.name] = field.help
+    return found
+
+
+def test_shared_fields_have_their_japanese_once():
+    for file, helps in shared().items():
+        said = japanese.read(japanese.side_file(file))["fields"]
+        assert set(said) == set(helps), file
+        for name, text in said.items():
+            assert JAPANESE.search(text) and not differences(helps[name], text), f"{file} {name}"
 
 
 def test_no_side_file_stands_alone():
-    expected = {japanese.side_file(index.card(path).file) for path in CARDS}
+    expected = {japanese.side_file(index.card(path).file) for path in CARDS} | set(map(japanese.side_file, shared()))
     assert set(index.ROOT.rglob("*.ja.toml")) == expected
 
 

@@ -34,6 +34,8 @@ class Field:
     default: str
     """the expression, empty when the field has none"""
     help: str
+    file: Path
+    """where the help stands: this file, or that of the Setup that this one is made from"""
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,8 @@ class System:
 
     @cached_property
     def fields(self) -> list[Field]:
-        """The fields of Setup in their order, each with the string literal that follows it."""
-        body = next((n.body for n in self.tree.body if isinstance(n, ast.ClassDef) and n.name == "Setup"), [])
-        found = []
-        for node, following in zip_longest(body, body[1:]):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                default = ast.unparse(node.value) if node.value else ""
-                found.append(Field(node.target.id, ast.unparse(node.annotation), default, _string(following)))
-        return found
+        """The fields of Setup in their order, each with the string literal that follows it; inherited ones first."""
+        return list(_fields(self.tree, self.file, "Setup").values())
 
     @cached_property
     def variants(self) -> list[Variant]:
@@ -125,7 +121,8 @@ class System:
         """The fields with their help in `ja` where the side file has it, else in English."""
         if language != "ja":
             return self.fields
-        return [replace(f, help=self.japanese["fields"].get(f.name, f.help)) for f in self.fields]
+        said = {file: japanese.read(japanese.side_file(file))["fields"] for file in {f.file for f in self.fields}}
+        return [replace(f, help=said[f.file].get(f.name, f.help)) for f in self.fields]
 
 
 def cards(root: Path | None = None) -> dict[str, System]:
@@ -238,6 +235,35 @@ def _import_file(found: System) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def _fields(tree: ast.Module, file: Path, name: str) -> dict[str, Field]:
+    """The fields of a dataclass and of those that it is made from, where they stand in this package."""
+    made = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name), None)
+    if made is None:
+        return {}
+    found: dict[str, Field] = {}
+    for base in (base.id for base in made.bases if isinstance(base, ast.Name)):
+        there = _imported(tree, base)
+        if there is not None:
+            found |= _fields(ast.parse(there.read_text(encoding="utf-8"), str(there)), there, base)
+    for node, following in zip_longest(made.body, made.body[1:]):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            default, title = ast.unparse(node.value) if node.value else "", node.target.id
+            field = Field(title, ast.unparse(node.annotation), default, _string(following), file)
+            if title in found and not field.help:  # only another default
+                field = replace(field, help=found[title].help, file=found[title].file)
+            found[title] = field
+    return found
+
+
+def _imported(tree: ast.Module, name: str) -> Path | None:
+    """The file of this package that a name is imported from."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
+            package, *parts = (node.module or "").split(".")
+            return _PACKAGE_FOLDER.joinpath(*parts).with_suffix(".py") if package == PACKAGE else None
+    return None
 
 
 def _assigned(tree: ast.Module, name: str) -> ast.expr | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from inspect import signature
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,15 +23,21 @@ FUSED = ("adam", "sgd")
 """methods of one pass over ready gradients, by torch's fused call; every other one is handed a closure"""
 
 
-def optimiser(name: str, model: nn.Module, lr: float, device: str) -> torch.optim.Optimizer:
-    """The method of shinso.optim's file `name`, of which nothing but the rate is chosen; imports that file alone.
+def first_order(name: str) -> Any:
+    """The method of shinso.optim's file `name`; imports that file alone.
 
     UserError for an unknown name, and for methods that need second derivatives, which these systems do not compute.
     """
-    kind = cast(Any, method(name))
+    kind = method(name)
     if getattr(kind, "curvature", False):
         raise UserError("optimiser", f"{name} needs second derivatives, and here only the first are computed",
                         "choose another such as adam, or use it in a loop with loss.backward(create_graph=True)")
+    return kind
+
+
+def optimiser(name: str, model: nn.Module, lr: float, device: str) -> torch.optim.Optimizer:
+    """The first-order method of that name, of which nothing but the rate is chosen."""
+    kind = first_order(name)
     if name in FUSED:
         return kind(model.parameters(), lr=lr, fused=device != "mps")
     return kind(model.parameters(), **({"lr": lr} if "lr" in signature(kind).parameters else {}))

@@ -1,0 +1,100 @@
+"""What every classifier of pictures shares: its settings, its groups of weights, its parts of a batch."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import nn
+
+from shinso.catalogue import index
+from shinso.core.errors import UserError
+from shinso.core.place import Place
+from shinso.learn.recognise import Recognition, recognise, rule, smoothed
+
+SMALL = Recognition(epochs=1, batch_size=50, augment=False)
+
+
+def network(about):
+    return nn.Sequential(nn.Conv2d(about.shape[0], 4, 3), nn.GroupNorm(2, 4), nn.ReLU(),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(4, len(about.classes)))
+
+
+def test_parts_of_a_batch_give_the_gradient_of_the_whole():
+    whole, parts = (recognise(replace(SMALL, accumulate=n), Place(), network) for n in (1, 7))
+    for i in range(3):
+        one, other = whole.step(i)["loss"], parts.step(i)["loss"]
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    for a, b in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    assert not all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), parts.model.parameters(), strict=True))
+
+
+def test_more_parts_than_examples_are_as_many_as_there_are():
+    program = recognise(replace(SMALL, batch_size=3, accumulate=5), Place(), network)
+    assert torch.isfinite(program.step(0)["loss"])
+
+
+def test_vectors_do_not_decay():
+    optimiser = rule(replace(SMALL, weight_decay=0.1), network(recognise(SMALL, Place(), network).data.about), "cpu")
+    decays = {w.dim() > 1: group["weight_decay"] for group in optimiser.param_groups for w in group["params"]}
+    assert decays == {True: 0.1, False: 0.0}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lion", "rprop"])
+def test_any_method_goes_down(name):
+    program = recognise(replace(SMALL, optimiser=name, lr=0.01), Place(), network)
+    losses = [float(program.step(i)["loss"]) for i in range(10)]
+    assert losses[-1] < losses[0]
+
+
+def test_smoothing_is_a_mixture_of_targets():
+    logits, targets = torch.randn(6, 5), torch.arange(6) % 5
+    mixed = 0.9 * nn.functional.one_hot(targets, 5) + 0.1 / 5
+    found = smoothed(0.1, nn.Identity(), (logits, targets), torch.Generator())["loss"]
+    torch.testing.assert_close(found, -(mixed * logits.log_softmax(1)).sum(1).mean())
+
+
+@pytest.mark.parametrize(("change", "smallest", "told"), [
+    ({}, 64, "at least 64x64"), ({"data": "xor"}, 1, "points"), ({"optimiser": "newton"}, 1, "second derivatives"),
+    ({"optimiser": "adma"}, 1, "adam"), ({"lr": 0.0}, 1, "lr"), ({"label_smoothing": 2.0}, 1, "label_smoothing")])
+def test_what_cannot_be_is_one_sentence(change, smallest, told):
+    with pytest.raises(UserError, match=told):
+        recognise(replace(SMALL, **change), Place(), network, smallest=smallest)
+
+
+def test_a_setup_made_from_another_is_read_as_text(tmp_path):
+    folder = tmp_path / "subject"
+    folder.mkdir()
+    (folder / "one.py").write_text('''
+from dataclasses import dataclass
+from shinso.core.card import Card
+from shinso.learn.recognise import Recognition
+
+CARD = Card(name="One")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup(Recognition):
+    lr: float = 0.5
+    depth: int = 3
+    """how deep"""
+
+
+def build(setup): ...
+''', encoding="utf-8")
+    fields = {field.name: field for field in index.card("subject.one", tmp_path).fields}
+    assert list(fields)[:2] == ["data", "epochs"] and list(fields)[-1] == "depth"
+    assert fields["lr"].default == "0.5" and fields["lr"].help == "largest learning rate"
+    assert fields["lr"].file.name == "recognise.py" and fields["depth"].file.name == "one.py"
+    told = {field.name: field.help for field in index.card("subject.one", tmp_path).fields_in("ja")}
+    assert told["lr"] == "学習率の最大値" and told["depth"] == "how deep"
+
+
+def test_a_setup_may_add_fields_and_change_defaults():
+    @dataclass(frozen=True, kw_only=True)
+    class Setup(Recognition):
+        lr: float = 0.5
+        depth: int = 3
+
+    assert Setup().lr == 0.5 and Setup().epochs == 10 and isinstance(Setup(depth=4), Recognition)
