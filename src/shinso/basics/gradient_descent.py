@@ -11,6 +11,11 @@ so the walk ends at the minimum if and only if |1 - a L_k| < 1 for every k,
 
     0 < a < 2 / L,  L = max_k L_k                                              (3)
 
+On any convex f whose gradient changes by at most L per unit, and on those f with the least curvature m,
+
+    f(x_t) - f* <= L |x_0 - x*|^2 / (2 t)                   at a = 1/L                                   (4)
+    |x_t - x*| <= ((k - 1)/(k + 1))^t |x_0 - x*|            at a = 2/(L + m), k = L/m                    (5)
+
 The surprise: the steepest direction alone decides how large a may be, and the flattest one how long it takes. At
 a = 2/L the ball neither falls nor rises: y = 1, -1, 1, -1 for ever. A walk that diverges is a result, too: it is shown
 until it is further than `far` from the minimum, and stands still from then on.
@@ -262,6 +267,34 @@ def the_axis_is_never_left() -> Check:
     return exactly(float(np.abs(walk(CURVATURES["valley"], (3.0, 0.0), 0.15, 100)[:, 1]).max()), 0.0)
 
 
+def its_height_falls_like_one_over_t() -> Check:
+    """At a = 1/L on 50 curvatures from 1e-4 to 1, f divided by the bound (4) is at most 1 for 1,000 steps.
+
+    Source: Nesterov 2004, corollary 2.1.2; equation (4)
+    """
+    curvature, t = np.logspace(-4, 0, 50), np.arange(1, 1001)
+    heights = height(curvature, walk(curvature, [1.0] * 50, 1.0, 1000)[1:])
+    return at_most(float((heights * 2 * t / 50).max()), 1.0)
+
+
+def the_best_rate_contracts_as_promised() -> Check:
+    """On curvatures 0.01, 0.1 and 1 at a = 2/(L + m) a step multiplies the distance by 99/101, to 1e-12.
+
+    Source: equation (5) with k = 100
+    """
+    return about(factor(np.array([0.01, 0.1, 1.0]), 2 / 1.01), 99 / 101, 1e-12)
+
+
+def no_other_rate_is_better() -> Check:
+    """Of 61 rates from 0.8 to 1.2 times 2/(L + m) the one with the least factor is within 1 percent of it.
+
+    Source: equation (5); max |1 - a L|, |1 - a m| is least where the two are equal
+    """
+    rates = np.linspace(0.8, 1.2, 61) * 2 / 1.01
+    found = [factor(np.array([0.01, 1.0]), rate, 600) for rate in rates]
+    return about(float(rates[int(np.argmin(found))] * 1.01 / 2), 1.0, 0.01)
+
+
 def with_a_plus_the_ball_climbs() -> Check:
     """With w + a grad f, as one document prints it, the height grows at least 1,000-fold in 20 steps.
 
@@ -295,10 +328,13 @@ CARD = Card(
         r"x_{t+1} = x_t - a\,\nabla f(x_t)",
         r"x_k(t) = (1 - a L_k)^t\,x_k(0)",
         r"0 < a < 2/L,\quad L = \max_k L_k",
+        r"f(x_t) - f^* \leq L\,\|x_0 - x^*\|^2 / (2 t)\quad (a = 1/L)",
+        r"\|x_t - x^*\| \leq \left(\frac{k - 1}{k + 1}\right)^t \|x_0 - x^*\|\quad (a = 2/(L + m),\ k = L/m)",
     ),
     summary="A ball on a parabola and in a valley: where each step lands is known beforehand, and when it escapes.",
     summary_ja="放物線と細長い谷を転がるボール。一歩ごとの位置も、飛び出してしまう学習率も、前もって式で分かる。",
-    topics=("studio.gradient-walk", "basics.exercise-gd-by-hand", "basics.exercise-1-2"),
+    topics=("studio.gradient-walk", "basics.exercise-gd-by-hand", "basics.exercise-1-2", "optim.gd",
+            "optim.learning-rate"),
     facts=(
         by_hand,
         the_course_walk_is_its_closed_form,
@@ -307,6 +343,9 @@ CARD = Card(
         the_edge_of_the_square,
         above_the_edge_it_is_thrown_out,
         the_axis_is_never_left,
+        its_height_falls_like_one_over_t,
+        the_best_rate_contracts_as_promised,
+        no_other_rate_is_better,
         with_a_plus_the_ball_climbs,
         the_start_is_drawn,
     ),
