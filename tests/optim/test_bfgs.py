@@ -134,3 +134,8 @@ def test_it_is_used_as_any_optimiser():
 def test_impossible_options_are_refused_in_torchs_words(options, message):
     with pytest.raises(ValueError, match=message):
         BFGS([torch.zeros(2, requires_grad=True)], **options)
+
+
+def test_too_many_weights_for_a_matrix_are_refused():
+    with pytest.raises(ValueError, match="20001 weights are too many"):
+        BFGS([torch.zeros(20_000, requires_grad=True), torch.zeros(1, requires_grad=True)])

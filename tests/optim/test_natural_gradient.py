@@ -150,3 +150,8 @@ def test_outputs_and_likelihoods_that_are_none_are_refused():
 def test_impossible_options_are_refused_in_torchs_words(options, message):
     with pytest.raises(ValueError, match=message):
         NaturalGradient([torch.zeros(2, requires_grad=True)], **options)
+
+
+def test_too_many_weights_for_a_matrix_are_refused():
+    with pytest.raises(ValueError, match="20001 weights are too many"):
+        NaturalGradient([torch.zeros(20_000, requires_grad=True), torch.zeros(1, requires_grad=True)])

@@ -121,3 +121,8 @@ def test_a_closure_without_curvature_gets_one_sentence():
 def test_impossible_options_are_refused_in_torchs_words(options, message):
     with pytest.raises(ValueError, match=message):
         Newton([torch.zeros(2, requires_grad=True)], **options)
+
+
+def test_too_many_weights_for_a_matrix_are_refused():
+    with pytest.raises(ValueError, match="20001 weights are too many"):
+        Newton([torch.zeros(20_000, requires_grad=True), torch.zeros(1, requires_grad=True)])

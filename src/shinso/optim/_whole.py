@@ -86,11 +86,17 @@ class AbstractWhole(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[rep
     """Says what one step does in `advance`; its state, of all weights, stands with the first one, as torch's LBFGS."""
 
     curvature = False
+    most_weights: int | None = None
+    """beyond which a method that keeps a matrix of n^2 numbers refuses; None: any number"""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if self.param_groups:
             raise ValueError(f"{type(self).__name__} doesn't support per-parameter options (parameter groups)")
         super().add_param_group(param_group)
+        number = sum(w.numel() for w in self.param_groups[0]["params"])
+        if self.most_weights is not None and number > self.most_weights:
+            raise ValueError(f"{type(self).__name__} keeps a matrix of n x n numbers: {number} weights are too many"
+                             f" (at most {self.most_weights})")
 
     def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
             self, closure: Callable[[], Any] | None = None) -> Any:

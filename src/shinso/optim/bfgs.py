@@ -38,6 +38,8 @@ class BFGS(AbstractWhole):
     quadratic; the closure then calls loss.backward(create_graph=True).
     """
 
+    most_weights = 20_000
+
     def __init__(self, params: Any, lr: float = 1.0, *, line_search: Literal["strong_wolfe", "exact"] = "strong_wolfe",
                  wolfe: tuple[float, float] = (1e-4, 0.9), maximize: bool = False):
         """`lr` is the step length that is tried first, `wolfe` is (c1, c2)."""

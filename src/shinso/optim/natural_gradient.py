@@ -70,6 +70,8 @@ class NaturalGradient(AbstractWhole):
     -log p: cross_entropy, or half the squared error summed over the outputs (torch's mse_loss is 2 / outputs of it).
     """
 
+    most_weights = 20_000
+
     def __init__(self, params: Any, lr: float = 1.0, *, fisher: Callable[[], Tensor] | None = None,
                  damping: float = 1e-3, maximize: bool = False):
         """With damping 0, directions that do not change the model (eigenvalues 0) are not moved along."""

@@ -30,6 +30,7 @@ class Newton(AbstractWhole):
     """Newton's method; the closure calls loss.backward(create_graph=True). One parameter group."""
 
     curvature = True
+    most_weights = 20_000
 
     def __init__(self, params: Any, lr: float = 1.0, *, damping: float = 0.0, saddle_free: bool = False,
                  line_search: Literal["armijo"] | None = None, maximize: bool = False):
