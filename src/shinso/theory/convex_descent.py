@@ -1,4 +1,4 @@
-r"""What descent promises on convex functions, and what only a convex function promises (Nesterov 1983 to 2004).
+r"""What descent promises on convex functions, and what only a convex function promises (Nesterov 2004).
 
 Let f be L-smooth, x_{k+1} = x_k - a grad f(x_k), and x* a minimiser. Then at every step k, not only in the limit,
 
@@ -252,7 +252,7 @@ def _largest_share(kind: Kind, steps: int) -> float:
 def convex_descent_stays_below_its_bound() -> Check:
     """On the logistic loss, three starts, 500 steps of 1/L each: the largest share of bound (1) that is used up.
 
-    Source: Nesterov 2004, corollary 2.1.2; equation (1)
+    Source: Beck and Teboulle 2009, theorem 3.1 without its second function; equation (1)
     """
     return at_most(_largest_share("logistic", 500), 1.0)
 
@@ -260,7 +260,7 @@ def convex_descent_stays_below_its_bound() -> Check:
 def strong_convexity_gives_a_straight_line() -> Check:
     """On the logistic loss with a ridge, three starts, 300 steps: the largest share of bound (2) that is used up.
 
-    Source: Nesterov 2004, theorem 2.1.15; equation (2), by f(x) - f* <= |grad f|^2 / (2 mu)
+    Source: Polyak 1963; equation (2), by f(x) - f* <= |grad f|^2 / (2 mu)
     """
     return at_most(_largest_share("ridge", 300), 1.0)
 
@@ -268,7 +268,7 @@ def strong_convexity_gives_a_straight_line() -> Check:
 def quadratics_stay_below_theirs() -> Check:
     """On quadratics with condition number 100, three starts, 500 steps of 2/(L + mu): the largest share of bound (3).
 
-    Source: Polyak 1987, section 1.4; equation (3)
+    Source: Nesterov 2004, theorem 2.1.15; equation (3)
     """
     return at_most(_largest_share("quadratic", 500), 1.0)
 
@@ -286,7 +286,7 @@ def the_steepest_axis_uses_all_of_it() -> Check:
 def the_worst_function_uses_half_of_it() -> Check:
     """On the Huber function made for k = 50 steps the gap is L R^2 / (4 k + 2), a factor 2 + 1/k below (1), to 1e-12.
 
-    Source: Drori and Teboulle 2014, theorem 3.2
+    Source: Drori and Teboulle 2014, section 3
     """
     return about((1 / (2 * 50)) / huber_gap(50), 2 + 1 / 50, 1e-12)
 
@@ -341,7 +341,7 @@ def a_chord_refutes_the_hidden_layer() -> Check:
 CARD = Card(
     name="Descent on convex functions",
     name_ja="凸関数での勾配降下",
-    paper="Nesterov 2004, Introductory Lectures on Convex Optimization; Drori and Teboulle 2014, arXiv:1206.3209",
+    paper="Nesterov 2004, Introductory Lectures on Convex Optimization; Beck, Teboulle 2009; Drori, Teboulle 2014",
     equations=(
         r"f(x_k) - f^* \leq \frac{L\,|x_0 - x^*|^2}{2k}",
         r"f(x_k) - f^* \leq (1 - \mu/L)^k\,(f(x_0) - f^*)",
