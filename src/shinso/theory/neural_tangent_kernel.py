@@ -165,7 +165,7 @@ def _film(setup: "Setup") -> np.ndarray:
             W = descend(W, a, film.X, film.y, film.rate)
         angles = torch.atan2(film.X[:, 1], film.X[:, 0]) % (2 * pi)
         axes.plot(angles, film.y, "*", color=RED, markersize=13, label="data / データ")
-        quiet(axes, f"m = {width}: dots network, lines (4) / 点は網、線は予測", "angle / 角度", "f")
+        quiet(axes, f"m = {width}: dots trained, lines (4) / 点は学習、線は予測", "angle / 角度", "f")
     panels[0].legend(frameon=False, fontsize=9, loc="upper center", ncols=2)
     return pixels(figure)
 
@@ -266,7 +266,7 @@ def _strays(width: int, seed: int) -> float:
 def the_film_is_foretold_at_new_points() -> Check:
     """After 60 steps the answers of 8,192 units at 40 new points of the circle are those of (4) within 0.1.
 
-    Source: Jacot et al. 2018, section 5; equation (4); targets are of size 1
+    Source: Jacot et al. 2018; equation (4); targets are of size 1
     """
     return at_most(_strays(8192, 0), 0.1)
 
@@ -304,7 +304,7 @@ def odd_frequencies_need_a_bias() -> Check:
 def with_a_bias_all_are_learnt() -> Check:
     """With a bias the eigenvalues for frequencies 0 to 11 are at least 1e-3 of the first: the smallest share.
 
-    Source: Basri, Jacobs, Kasten, Kritchman 2019, theorem 3
+    Source: Basri, Jacobs, Kasten, Kritchman 2019: all frequencies with a bias
     """
     found = spectrum(12, bias=True)
     return at_least(float(found.min() / found[0]), 1e-3)
