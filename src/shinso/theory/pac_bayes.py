@@ -211,7 +211,7 @@ def _certified() -> dict[str, float]:
 def the_bound_says_something() -> Check:
     """On 1,000 points of two moons with 5 percent wrong labels the bound is below 0.5, with probability 0.965.
 
-    Source: Dziugaite and Roy 2017, section 5; equations (1) to (5)
+    Source: Dziugaite and Roy 2017; equations (1) to (5)
     """
     return at_most(_certified()["error_bound"], 0.5)
 
