@@ -215,7 +215,7 @@ def walkers_stay_longer_in_the_wider_well() -> Check:
 def the_trace_can_be_rewritten() -> Check:
     """A ReLU net rewritten with a = 10 has its answers (to 1e-10) and at least 10 times the trace of the Hessian.
 
-    Source: Dinh et al. 2017, section 4; the net of theory.reparametrisation
+    Source: Dinh et al. 2017, theorem 4; the net of theory.reparametrisation
     """
     net = reparametrisation.trained(8, 200, 0)
     moved = net.moved(10.0)
