@@ -55,3 +55,13 @@ def test_a_step_of_a_chosen_method_lowers_a_loss():
         rule.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
+
+
+def test_a_method_that_takes_a_model_gets_it_and_one_that_cannot_hold_it_says_so():
+    model = nn.Linear(4, 3)
+    kfac = optimiser("kfac", model, 0.1, "cpu")
+    nn.functional.cross_entropy(model(torch.eye(4)), torch.tensor([0, 1, 2, 0])).backward()
+    kfac.step()
+    assert "activations" in kfac.state[model.weight]
+    with pytest.raises(UserError, match="30200 weights are too many"):
+        optimiser("bfgs", nn.Linear(150, 200), 1.0, "cpu")

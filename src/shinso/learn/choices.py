@@ -36,8 +36,12 @@ def first_order(name: str) -> Any:
 
 
 def optimiser(name: str, model: nn.Module, lr: float, device: str) -> torch.optim.Optimizer:
-    """The first-order method of that name, of which nothing but the rate is chosen."""
+    """The first-order method of that name, of which nothing but the rate is chosen; one that takes a model gets it."""
     kind = first_order(name)
     if name in FUSED:
         return kind(model.parameters(), lr=lr, fused=device != "mps")
-    return kind(model.parameters(), **({"lr": lr} if "lr" in signature(kind).parameters else {}))
+    offered = {"lr": lr, "model": model}
+    try:
+        return kind(model.parameters(), **{key: offered[key] for key in offered if key in signature(kind).parameters})
+    except ValueError as error:  # too many weights, say
+        raise UserError("optimiser", f"{name}: {error}", "choose another such as adam") from None
