@@ -140,7 +140,9 @@ def _map(axes: "Axes", problem: Problem, plane: Scene, runners: Sequence[Runner]
         ground = LinearSegmentedColormap.from_list("ground", ["#ffffff", "#e8eef5", "#c3d0e0", "#93a6be"])
         bands = np.linspace(0, 1, len(levels) - 1)
         axes.contourf(x, y, heights, levels=levels, colors=[ground(share) for share in bands])
-        axes.contour(x, y, heights, levels=levels, colors="white", linewidths=0.6)
+        turns = np.diff(np.sign(np.diff(heights, axis=1)), axis=1) != 0
+        lines = 0.6 if turns.sum(1).mean() < 5 else 0.2  # where it is wavy, lines would hide the ground
+        axes.contour(x, y, heights, levels=levels, colors="white", linewidths=lines, linestyles="solid")
     minima = plane.seen(problem.minima.numpy())
     axes.plot(*minima.T, "+", color="#b91c1c", markersize=15, markeredgewidth=2.4, linestyle="none", zorder=6,
               label="minimum / 最小点")
@@ -344,7 +346,7 @@ def _palette(picture: "Image") -> "Image":
     from PIL import Image
 
     sample = picture.copy()
-    for k, colour in enumerate((*COLOURS, "#facc15", "#b91c1c", "#000000")):
+    for k, colour in enumerate((*COLOURS, "#facc15", "#b91c1c", "#000000", "#ffffff")):
         sample.paste(Image.new("RGB", (60, 40), colour), (60 * k, 0))
     return sample.quantize(256, dither=Image.Dither.NONE)
 

@@ -276,6 +276,15 @@ def a_step_may_cost_many_gradients() -> Check:
     return at_least(r.counts[1] if r.arrived == 1 else 0, 3)
 
 
+def newton_needs_one_step() -> Check:
+    """Newton's method is at the minimum of the bowl after 1 step of its full length, with 1 gradient.
+
+    Source: the bowl is its own quadratic model
+    """
+    r = finished(Setup(optimisers="newton(lr=1.0)", steps=6)).runners[0]
+    return exactly(r.counts[1] if r.arrived == 1 and r.heights[1] < 1e-20 else -1, 1)
+
+
 def the_plane_shows_the_most() -> Check:
     """Of a network's 33 weights the drawn plane shows more of the paths' variance than any of 300 random planes.
 
@@ -317,7 +326,7 @@ CARD = Card(
     facts=(the_course_walk_is_its_closed_form, descent_arrives_when_foretold, at_a_fifth_it_alternates,
            two_elevenths_shrinks_by_nine_elevenths, momentum_wins_in_the_ravine, one_who_is_thrown_out_stands_still,
            everybody_sees_the_same_examples, the_saddle_is_left_when_foretold, a_step_may_cost_many_gradients,
-           the_plane_shows_the_most, no_rate_of_the_trial_is_better),
+           newton_needs_one_step, the_plane_shows_the_most, no_rate_of_the_trial_is_better),
     notes=("At exactly 0.2 the walk on x^2/2 + 5 y^2 neither converges nor diverges.",
            "A race tells about one function, one start and one rate each; the order changes with all of them. A rate "
            "that was chosen on the race itself is better than what anybody would know beforehand."),
@@ -360,7 +369,7 @@ VARIANTS = {
     "smoke": Setup(function="logistic", optimisers="momentum,adam,lion", steps=40, trial=8, batch_size=50),
     "default": Setup(),
     "ravine": Setup(function="ravine"),
-    "rosenbrock": Setup(function="rosenbrock", optimisers=f"{SIX},nesterov,lbfgs"),
+    "rosenbrock": Setup(function="rosenbrock", optimisers=f"{SIX},nesterov,lbfgs,bfgs,newton"),
     "beale": Setup(function="beale", optimisers=SIX),
     "himmelblau": Setup(function="himmelblau", optimisers=SIX),
     "rastrigin": Setup(function="rastrigin", optimisers=SIX),

@@ -166,11 +166,11 @@ LANDSCAPES = {
                         200),
     "rosenbrock": Landscape("Rosenbrock", _rosenbrock, _rosenbrock_slope, ((1, 1),), (-1.2, 1), (-2, 2, -0.8, 2.2),
                             1e-3, 600),
-    "beale": Landscape("Beale", _beale, _beale_slope, ((3, 0.5),), (0.5, 2), (-0.6, 4.5, -1.2, 2.6), 1e-4, 300),
+    "beale": Landscape("Beale", _beale, _beale_slope, ((3, 0.5),), (1, 1), (-0.3, 4.5, -1.3, 1.7), 1e-4, 300),
     "himmelblau": Landscape(
         "Himmelblau", _himmelblau, _himmelblau_slope,
         ((3, 2), (-2.805118, 3.131313), (-3.779310, -3.283186), (3.584428, -1.848127)),
-        (-0.5, -0.5), (-6, 6, -5.2, 5.2), 1e-6, 120),
+        (0, -1), (-6, 6, -5.2, 5.2), 1e-6, 120),
     "rastrigin": Landscape("Rastrigin", _rastrigin, _rastrigin_slope, ((0, 0),), (3.3, -2.4), (-5.2, 5.2, -4.6, 4.6),
                            1e-4, 150),
     "saddle": Landscape("saddle / 鞍点  x² - y² + y⁴/4", _saddle, _saddle_slope, ((0, -1.414214), (0, 1.414214)),

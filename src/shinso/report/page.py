@@ -168,7 +168,7 @@ def _moving(name: str) -> str:
 
 def _animation(name: str, content: bytes) -> str:
     text = base64.b64encode(content).decode("ascii")
-    return (f'<figure><img class="picture" alt="{escape(name)}" src="data:{_moving(name)};base64,{text}">'
+    return (f'<figure><img class="picture whole" alt="{escape(name)}" src="data:{_moving(name)};base64,{text}">'
             f"<figcaption>{_caption(Path(name).stem)}</figcaption></figure>")
 
 
@@ -178,7 +178,8 @@ def _caption(name: str) -> str:
 
 def _picture(name: str, image: np.ndarray) -> str:
     height, width = image.shape[:2]
-    shape = " pixels" if max(height, width) < 500 else " tall" if height > width >= 800 else ""  # a long table
+    long = width >= 800 and (height > width or width >= 1.9 * height)  # a table, or panels side by side
+    shape = " pixels" if max(height, width) < 500 else " whole" if long else ""
     return (f'<figure><img class="picture{shape}" alt="{escape(name)}" width="{width}" height="{height}" '
             f'src="data:image/png;base64,{png(image)}"><figcaption>{_caption(name)}</figcaption></figure>')
 
