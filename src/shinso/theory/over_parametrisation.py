@@ -182,7 +182,7 @@ def the_error_stays_below_the_line() -> Check:
 
 
 def it_goes_down_to_rounding() -> Check:
-    """Within 400 steps of 1 over the largest eigenvalue the squared error is below 1e-24.
+    """At the inverse of the largest eigenvalue as rate, 400 steps bring the squared error below 1e-24.
 
     Source: equation (2); a global minimum of a function that is not convex
     """
