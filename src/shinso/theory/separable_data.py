@@ -272,6 +272,8 @@ def _draw(rows: Columns, setup: Setup) -> dict[str, np.ndarray]:
         found = [train(W, examples(setup.examples, max(2, setup.dimensions), margin, setup.seed, "examples"),
                        setup.alpha, setup.lr, 10_000, setup.seed)[1] for margin in margins]
         right.loglog(margins, found, mark + "-", color=colour, markersize=5, alpha=0.7, label=f"width {width} / 幅")
+    right.minorticks_off()
+    right.set_xticks([0.1, 0.2, 0.4, 0.8], ["0.1", "0.2", "0.4", "0.8"])
     right.set_ylim(1, 30 * max(bounds))
     quiet(right, "The margin does / マージンによる", "margin / マージン", "updates / 更新回数")
     for axes in (left, right):
