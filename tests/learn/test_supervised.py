@@ -17,6 +17,7 @@ from shinso.engine.hooks import Watch
 from shinso.engine.loop import run
 from shinso.learn.classify import CLASSIFY
 from shinso.learn.supervised import Plan, Supervised
+from shinso.optim.adam import Adam
 
 SETUP = replace(mlp.VARIANTS["smoke"], epochs=2, optimiser="sgd", schedule="constant", lr=0.1)
 
@@ -223,3 +224,16 @@ def test_a_poisoned_input_does_not_reach_the_weights_of_a_method_that_asks():
     with pytest.raises(Diverged, match="first bad tensor: input, rows"):
         list(run(program, Watch()))
     assert all(weight.isfinite().all() for weight in program.model.parameters())
+
+
+@pytest.mark.parametrize(("options", "flat"), [({"fused": True}, False), ({}, True)])
+def test_weights_lie_end_to_end_where_no_fused_call_does_it_all(options, flat):
+    """And the program saves, goes on and learns as before: the contracts of all systems run over both."""
+    task, data = CLASSIFY, open_data("digits")
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    optimiser = Adam(model.parameters(), lr=0.01, **options)
+    program = Supervised(model, optimiser, task, data, Plan(epochs=1, batch_size=64, seed=0), Place())
+    losses = [float(program.step(i)["loss"]) for i in range(20)]
+    assert optimiser.flat is flat and losses[-1] < losses[0]
+    places = [w.data_ptr() for w in model.parameters()]
+    assert (places[1] - places[0] == 4 * 7840) or not flat

@@ -25,6 +25,7 @@ from shinso.data.examples import Dataset, Description
 from shinso.learn.blame import first_bad_layer
 from shinso.optim.clipping import clip_by_norm
 from shinso.optim.ema import EMA
+from shinso.optim.flat import AbstractFlat
 
 Batch = tuple[Tensor, Tensor]
 """inputs float32 (n, ...) normalised, targets int64 (n,)"""
@@ -74,6 +75,8 @@ class Supervised:
 
     def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, task: Task, data: Dataset, plan: Plan,
                  place: Place):
+        if isinstance(optimiser, AbstractFlat) and not any(group.get("fused") for group in optimiser.param_groups):
+            optimiser.flatten()  # a step over many tensors is one over memory; torch's fused call needs none of it
         self.model, self.optimiser, self.task = model, optimiser, task
         self.forward = cast(nn.Module, torch.compile(model)) if place.compile else model
         self.precision = partial(torch.autocast, place.device.split(":")[0], torch.bfloat16)

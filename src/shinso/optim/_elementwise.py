@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from shinso.kernels.elementwise import Places, Rule, form, in_order, update
-from shinso.optim._flat import AbstractFlat, like
+from shinso.optim.flat import AbstractFlat, like
 from shinso.optim._lean import inherited_step
 
 Group = dict[str, Any]
