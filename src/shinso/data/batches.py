@@ -180,7 +180,7 @@ CARD = Card(
     facts=(every_example_is_seen_once, the_mean_of_an_epoch_is_the_whole_gradient,
            the_short_last_batch_must_be_weighted, unweighted_it_is_off, the_noise_of_a_batch_is_the_law,
            the_whole_has_no_noise),
-    notes=("One document sums over the batch, two take the mean: with a sum the rate must be divided by the batch size.",
+    notes=("One document sums over the batch, two take the mean: with a sum, divide the rate by the batch size.",
            "In training here the short last batch makes a step of its own, as large as any other.",
            "basics.large_batch measures the noise on real digits."),
     notes_ja=("ある資料はバッチで和をとり、二つの資料は平均をとる。和なら学習率をバッチサイズで割らなければならない。",
