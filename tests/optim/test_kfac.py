@@ -3,6 +3,7 @@
 import copy
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from landscapes import closure_of, goes_on_exactly, keeps_its_house, net, traine
 from streams import is_used_as_torch_uses_it
 from torch import nn
 
+from shinso.basics import mlp
+from shinso.core.errors import UserError
 from shinso.optim.kfac import KFAC
 
 
@@ -167,7 +170,7 @@ def test_draws_differ_from_step_to_step_and_not_from_run_to_run():
     found = []
     for _ in range(2):
         optimiser.step(closure_of(optimiser, lambda: model(x).sum(), graph=False))
-        found.append(optimiser.state[model[2].weight]["gradients"])
+        found.append(optimiser.state[model[2].weight]["gradients"].clone())
     assert not torch.equal(*found)
 
 
@@ -281,3 +284,19 @@ def test_a_pass_that_broke_off_is_forgotten():
     model.whole = True
     optimiser.step(closure_of(optimiser, lambda: model(x).sum(), graph=False))
     torch.testing.assert_close(optimiser.state[model.layer.weight]["activations"], x.T @ x / 4)
+
+
+def test_a_model_that_it_never_saw_pass_is_no_plain_descent():
+    model, x, _ = net()
+    optimiser = KFAC(model.parameters(), model=model)
+    (x @ model[0].weight.T).sum().backward()
+    with pytest.raises(RuntimeError, match="has seen no pass through its model"):
+        optimiser.step()
+
+
+def test_the_courses_network_is_trained_by_it():
+    program = mlp.build(replace(mlp.VARIANTS["xor"], optimiser="kfac"))
+    program.step(0)
+    assert all("activations_inverse" in kept for kept in program.optimiser.state.values())
+    with pytest.raises(UserError, match="kfac cannot look into the engine"):
+        mlp.build(replace(mlp.VARIANTS["xor"], optimiser="kfac", engine="byhand"))

@@ -168,4 +168,10 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
         from shinso.learn.by_numpy import ENGINES  # our own engine is loaded for those who ask for it
 
         slopes = ENGINES[setup.engine]
-    return Supervised(network, rule, replace(CLASSIFY, objective=objective, gradient=slopes), data, plan, place)
+    task = replace(CLASSIFY, objective=objective, gradient=slopes)
+    if hasattr(rule, "watch"):  # K-FAC looks at what passes through the layers
+        if setup.engine != "torch":
+            raise UserError("--optimiser", f"{setup.optimiser} cannot look into the engine {setup.engine}",
+                            "choose --engine torch, or another method such as adam")
+        task = CLASSIFY
+    return Supervised(network, rule, task, data, plan, place)
