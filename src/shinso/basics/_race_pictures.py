@@ -294,7 +294,7 @@ def animation(problem: Problem, runners: Sequence[Runner]) -> bytes:
     counter = left.text(0.02, 0.97, "", transform=left.transAxes, va="top", fontsize=13, animated=True,
                         bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none"})
     lines = [_Growing(left, right, r, plane, high[r.entry.label], style[r.entry.label]) for r in shown]
-    right.legend(handles=[line.curve for line in reversed(lines)], frameon=False, fontsize=9, loc="lower left",
+    right.legend(handles=[line.curve for line in reversed(lines)], frameon=False, fontsize=9, loc="upper right",
                  ncols=2)
     return _gif(figure, lines, counter, moments(last))
 
@@ -348,7 +348,11 @@ def _palette(picture: "Image") -> "Image":
     sample = picture.copy()
     for k, colour in enumerate((*COLOURS, "#facc15", "#b91c1c", "#000000", "#ffffff")):
         sample.paste(Image.new("RGB", (60, 40), colour), (60 * k, 0))
-    return sample.quantize(256, dither=Image.Dither.NONE)
+    found = sample.quantize(256, dither=Image.Dither.NONE)
+    colours = np.array(found.getpalette()).reshape(-1, 3)
+    colours[colours.min(1) >= 248] = 255  # the paper is white
+    found.putpalette(colours.ravel().tolist())
+    return found
 
 
 def _saved(frames: Sequence["Image"]) -> bytes:
