@@ -7,12 +7,16 @@ from shinso.optim.adagrad_da import AdagradDA
 from shinso.optim.adasecant import AdaSecant
 from shinso.optim.eve import Eve
 from shinso.optim.ftrl import FTRL
+from shinso.optim.gd_by_gd import GDByGD
 from shinso.optim.lion import Lion
+from shinso.optim.muon import Muon
 from shinso.optim.proximal_adagrad import ProximalAdagrad
 from shinso.optim.proximal_gd import ProximalGD
 from shinso.optim.rmsprop_graves import RMSpropGraves
 from shinso.optim.santa import Santa
+from shinso.optim.schedule_free import ScheduleFree
 from shinso.optim.smorms3 import SMORMS3
+from shinso.optim.soap import SOAP
 
 COLD = {"schedule": (1e6, 0.5, 100), "preconditioner": (0.99, 1.0), "friction": 3.0}
 RULES = [  # rule, options for the bowl, options for the valley
@@ -26,6 +30,10 @@ RULES = [  # rule, options for the bowl, options for the valley
     (Eve, {"lr": 0.01}, {"lr": 0.01}),
     (Santa, {"lr": 0.01, **COLD}, {"lr": 0.001, **COLD}),
     (AdaSecant, {}, {}),
+    (Muon, {"lr": 0.01}, {"lr": 0.01}),
+    (SOAP, {"lr": 0.01}, {"lr": 0.01}),
+    (ScheduleFree, {"lr": 0.1}, {"lr": 0.1}),
+    (GDByGD, {"lr": 0.1}, {"lr": 0.1}),
 ]
 
 
