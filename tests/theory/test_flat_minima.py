@@ -1,5 +1,7 @@
 """The grid law against integrals and against the closed law of one parabola; the crowd against the grid law."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -49,8 +51,8 @@ def test_at_rate_a_hundredth_the_ratio_is_above_the_five():
 
 @pytest.mark.parametrize("variant", ["default", "follows-curvature"])
 def test_every_record_is_near_the_law(variant):
-    rows = records(flat_minima.build(flat_minima.VARIANTS[variant]))
-    assert all(abs(row["measured"] - row["predicted"]) <= row["within"] < 0.1 for row in rows)
+    rows = records(flat_minima.build(replace(flat_minima.VARIANTS[variant], walkers=800)))
+    assert all(abs(row["measured"] - row["predicted"]) <= row["within"] < 0.13 for row in rows)
     assert rows[0]["measured"] < rows[-1]["measured"]
 
 

@@ -28,5 +28,5 @@ def panel(axes: "Axes", title: str, across: str = "", up: str = "", legend: str 
     """Quiet axes with a legend without a frame at the place `legend`, if one is named."""
     quiet(axes, title, across, up)
     if legend:
-        axes.legend(frameon=False, fontsize=9, loc=legend)
+        axes.legend(frameon=False, fontsize=9, loc=legend)  # pyright: ignore[reportArgumentType]
     return axes
