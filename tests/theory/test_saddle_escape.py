@@ -84,7 +84,7 @@ def test_a_start_on_the_line_never_leaves():
     assert s.escape(s.gradient, s.Saddle(), np.array([1.0, 0.0]), 0.1, most=3000) == 3000
 
 
-@pytest.mark.parametrize("wrong", [{"lr": 0.25}, {"smallest": 0.5}])
+@pytest.mark.parametrize("wrong", [{"lr": 0.25}, {"smallest": 0.5}, {"chain": 11}])
 def test_what_cannot_be_asked_gets_one_sentence(wrong):
     with pytest.raises(UserError):
         s.build(s.Setup(**wrong))

@@ -320,7 +320,7 @@ class Setup:
     lr: float = 0.2
     """rate a of (2)"""
     chain: int = 9
-    """saddles of the chain in the picture"""
+    """saddles of the chain in the picture, at most 10"""
     seed: int = 0
     """of the starts"""
 
@@ -362,6 +362,9 @@ def build(setup: Setup, place: Place = Place()) -> Sweep:  # noqa: B008 - a froz
                         "take a smaller rate")
     if setup.smallest >= 0.1:
         raise UserError("smallest", f"{setup.smallest} is not near the line", "give a number below 0.1")
+    if setup.chain > 10:
+        raise UserError("chain", f"{setup.chain} saddles take {2.05**setup.chain:.0f} times as long as one",
+                        "give at most 10")
     saddle = Saddle(setup.curvature)
     drawn = scattered(setup.starts, setup.seed)
     steps = np.linspace(0, 1, setup.starts) + 0.4 / setup.starts * drawn[:, 1]
