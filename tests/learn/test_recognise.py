@@ -48,6 +48,15 @@ def test_any_method_goes_down(name):
     assert losses[-1] < losses[0]
 
 
+def test_dropout_follows_from_the_seed_alone():
+    def losses(stray):
+        program = recognise(SMALL, Place(), lambda about: nn.Sequential(nn.Dropout(0.5), network(about)))
+        torch.manual_seed(stray)
+        return [float(program.step(i)["loss"]) for i in range(5)]
+
+    assert losses(1) == losses(2)
+
+
 def test_smoothing_is_a_mixture_of_targets():
     logits, targets = torch.randn(6, 5), torch.arange(6) % 5
     mixed = 0.9 * nn.functional.one_hot(targets, 5) + 0.1 / 5

@@ -33,3 +33,19 @@ def drawing_from(seed: int, name: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, name))  # torch.manual_seed would move every device's
         yield
+
+
+@contextmanager
+def drawing_with(stream: torch.Generator) -> Iterator[None]:
+    """Inside, the global stream of `stream`'s device is `stream`, and what is drawn advances it.
+
+    For layers that take no generator, torch's Dropout for example, in a program whose state holds `stream`.
+    """
+    device = torch if stream.device.type == "cpu" else torch.get_device_module(stream.device)
+    before = device.get_rng_state()
+    device.set_rng_state(stream.get_state())
+    try:
+        yield
+    finally:
+        stream.set_state(device.get_rng_state())
+        device.set_rng_state(before)

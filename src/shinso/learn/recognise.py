@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from shinso.core.errors import UserError
 from shinso.core.place import Place
-from shinso.core.seed import drawing_from
+from shinso.core.seed import drawing_from, drawing_with
 from shinso.core.setup import in_range
 from shinso.data.augment import FlipCrop, Handwriting
 from shinso.data.examples import Description, open_data
@@ -74,14 +74,16 @@ def recognise(setup: Recognition, place: Place, network: Callable[[Description],
     plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=SCHEDULES[setup.schedule],
                 ema=setup.ema, closure=setup.optimiser not in FUSED, accumulate=setup.accumulate,
                 augment=change(seed=setup.seed) if setup.augment else None)
-    task = replace(CLASSIFY, objective=partial(smoothed, setup.label_smoothing)) if setup.label_smoothing else CLASSIFY
+    task = replace(CLASSIFY, objective=partial(smoothed, setup.label_smoothing))
     return Supervised(model, rule(setup, model, place.device), task, data, plan, place)
 
 
 def smoothed(share: float, model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
-    """Cross entropy with targets (1 - share) one-hot + share / classes (Szegedy et al. 2015)."""
+    """Cross entropy with targets (1 - share) one-hot + share / classes (Szegedy et al. 2015); dropout draws `noise`."""
     inputs, targets = batch
-    return {"loss": F.cross_entropy(model(inputs), targets, label_smoothing=share)}
+    with drawing_with(noise):
+        scores = model(inputs)
+    return {"loss": F.cross_entropy(scores, targets, label_smoothing=share)}
 
 
 def rule(setup: Recognition, model: nn.Module, device: str) -> torch.optim.Optimizer:
