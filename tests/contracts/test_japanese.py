@@ -23,7 +23,7 @@ def pairs(path: str) -> list[tuple[str, str, str]]:
             "sources": {fact.name: fact.source for fact in one.facts},
             "fields": {field.name: field.help for field in one.fields if field.file == one.file}}
     return [(f"[{table}] {name}", told[table][name], text)
-            for table, texts in one.japanese.items() for name, text in texts.items()]
+            for table in japanese.TABLES for name, text in one.japanese[table].items()]
 
 
 def differences(english: str, said: str) -> list[str]:
@@ -59,6 +59,13 @@ def test_it_is_japanese_and_claims_are_sentences(path):
 def test_numbers_and_names_are_those_of_the_english(path):
     for name, english, said in pairs(path):
         assert not differences(english, said), f"{path} {name}: {english} / {said}"
+
+
+@pytest.mark.parametrize("path", CARDS)
+def test_pictures_and_numbers_are_called_something_in_both_languages(path):
+    for key, (english, said) in index.card(path).words.items():
+        assert (JAPANESE.search(said) or said == english) and english.strip() and not JAPANESE.search(english), key
+        assert not differences(english, said), f"{key}: {english} / {said}"
 
 
 @pytest.mark.parametrize("path", CARDS)

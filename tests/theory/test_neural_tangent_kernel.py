@@ -9,7 +9,8 @@ from oracles import records
 from shinso.basics.overparametrised import kernel, kernel_of
 from shinso.core.seed import generator
 from shinso.theory import neural_tangent_kernel as ntk
-from shinso.theory.neural_tangent_kernel import Setup, answers, circle, cross, descend, drawn, problem, second_layer
+from shinso.theory.neural_tangent_kernel import Setup, answers, circle, cross, descend, problem, second_layer
+from shinso.theory.over_parametrisation import start
 
 
 def gram(parameters: tuple[torch.Tensor, ...], a: torch.Tensor, X: torch.Tensor) -> torch.Tensor:
@@ -20,7 +21,7 @@ def gram(parameters: tuple[torch.Tensor, ...], a: torch.Tensor, X: torch.Tensor)
 
 def test_the_finite_kernel_is_the_product_of_gradients_for_one_layer_and_for_both():
     X = circle(torch.rand(5, dtype=torch.float64) * 6)
-    W, a = drawn(40, 3, 0)
+    W, a = start(40, 3, 0)
     W.requires_grad_()
     torch.testing.assert_close(gram((W,), a, X), kernel_of(X, W.detach()), rtol=1e-10, atol=1e-12)
     a.requires_grad_()
@@ -58,7 +59,7 @@ def test_the_film_is_the_descent_of_a_linear_model_with_this_kernel():
 
 def test_one_step_of_descent_is_that_of_autograd():
     film = problem(5, 1, 1.0)
-    W, a = drawn(20, 3, 2)
+    W, a = start(20, 3, 2)
     W.requires_grad_()
     (slope,) = torch.autograd.grad((answers(W, a, film.X) - film.y).square().sum() / 2, W)
     torch.testing.assert_close(descend(W.detach(), a, film.X, film.y, 0.3), (W - 0.3 * slope).detach())
@@ -79,6 +80,6 @@ def test_the_distance_has_its_exact_size():
 
 def test_with_pi_instead_of_two_pi_the_kernel_is_not_that_of_the_network():
     X = circle(torch.linspace(0, 5, 6, dtype=torch.float64))
-    W, _ = drawn(20_000, 3, 1)
+    W, _ = start(20_000, 3, 1)
     wrong = (X @ X.T) * (pi - (X @ X.T).clamp(-1, 1).arccos()) / pi
     assert float((kernel_of(X, W) - kernel(X)).abs().max()) < 0.02 < 0.4 < float((kernel_of(X, W) - wrong).abs().max())

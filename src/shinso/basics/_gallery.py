@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from shinso.basics._axes import BLUE, ORANGE, quiet
+from shinso.core.axes import BLUE, ORANGE, quiet
 from shinso.core.figure import pixels, sheet
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from shinso.basics._axes import quiet
 from shinso.basics._race_problems import Problem, Window
 from shinso.basics._race_runner import Runner
+from shinso.core.axes import quiet
 from shinso.core.figure import pixels, sheet
 
 if TYPE_CHECKING:

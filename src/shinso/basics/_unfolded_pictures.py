@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from shinso.basics._axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
+from shinso.core.axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 from shinso.core.figure import pixels, sheet
 
 COLOURS = (RED, BLUE, GREEN, ORANGE)

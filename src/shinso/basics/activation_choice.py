@@ -39,8 +39,8 @@ from shinso.autodiff.byhand.relu import ReLU
 from shinso.autodiff.byhand.sigmoid import Sigmoid
 from shinso.autodiff.byhand.softplus import Softplus
 from shinso.autodiff.byhand.tanh import Tanh
-from shinso.basics._axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 from shinso.basics._gallery import Activation
+from shinso.core.axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place

@@ -35,8 +35,8 @@ from shinso.autodiff.byhand.relu import ReLU
 from shinso.autodiff.byhand.sigmoid import Sigmoid
 from shinso.autodiff.byhand.step import Step
 from shinso.autodiff.byhand.tanh import Tanh
-from shinso.basics._axes import RED, quiet
 from shinso.basics._gallery import Activation, gallery
+from shinso.core.axes import RED, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place

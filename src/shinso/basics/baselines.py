@@ -28,7 +28,7 @@ from typing import Any, Literal, final
 import numpy as np
 import torch
 
-from shinso.basics._axes import BLUE, GREY, ORANGE, bare, quiet
+from shinso.core.axes import BLUE, GREY, ORANGE, bare, quiet
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.errors import UserError
 from shinso.core.figure import pixels, sheet

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shinso.basics._axes import BLUE, GREY, RED, bare, quiet
+from shinso.core.axes import BLUE, GREY, RED, bare, quiet
 from shinso.core.card import Card, Check, at_least, exactly
 from shinso.core.errors import UserError
 from shinso.core.figure import pixels, sheet

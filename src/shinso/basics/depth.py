@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shinso.basics._axes import BLUE, ORANGE, RED, quiet
+from shinso.core.axes import BLUE, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.errors import UserError
 from shinso.core.figure import pixels, sheet

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 import torch
 
-from shinso.basics._axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
+from shinso.core.axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
 from shinso.core.errors import UserError
 from shinso.core.figure import pixels, sheet

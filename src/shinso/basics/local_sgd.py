@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from shinso.basics._axes import BLUE, GREEN, RED, quiet
+from shinso.core.axes import BLUE, GREEN, RED, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shinso.basics._axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
+from shinso.core.axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place

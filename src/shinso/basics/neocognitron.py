@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from shinso.basics._axes import bare
+from shinso.core.axes import bare
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place

@@ -33,8 +33,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shinso.basics._axes import bare
 from shinso.basics.dropout_ensemble import every_mask
+from shinso.core.axes import bare
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place

@@ -34,7 +34,7 @@ from typing import Any, Literal, final
 import numpy as np
 import torch
 
-from shinso.basics._axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
+from shinso.core.axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place

@@ -106,9 +106,16 @@ class System:
         return [_fact(name, functions.get(name)) for name in self.card.get("facts", ())]
 
     @cached_property
-    def japanese(self) -> Mapping[str, Mapping[str, str]]:
+    def japanese(self) -> Mapping[str, Mapping[str, Any]]:
         """What the side file says, by table and name."""
         return japanese.read(japanese.side_file(self.file))
+
+    @property
+    def words(self) -> Mapping[str, tuple[str, str]]:
+        """What reports call its own pictures and numbers: `picture.NAME` or `metric.NAME` -> English, Japanese."""
+        kinds = {"pictures": "picture", "metrics": "metric"}
+        return {f"{kind}.{name}": (en, ja) for table, kind in kinds.items()
+                for name, (en, ja) in self.japanese[table].items()}
 
     def facts_in(self, language: str) -> list[Fact]:
         """The facts with claim and source in `ja` where the side file has them, else in English."""

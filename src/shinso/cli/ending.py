@@ -159,7 +159,8 @@ def told(course: "Course", done: int, metrics: Mapping[str, float], spent: float
     claims = [Claim(fact.claim, fact.source, claim_ja=ja.claim, source_ja=ja.source)
               for fact, ja in zip(course.system.facts, course.system.facts_in("ja"), strict=True)]
     return Story(language=language(), system=course.system.path, variant=course.variant, card=course.system.card,
-                 run=course.folder.path.name, steps=done, total=course.program.total if not _stopped(course) else done,
+                 words=course.system.words, run=course.folder.path.name, steps=done,
+                 total=course.program.total if not _stopped(course) else done,
                  metrics=metrics, rows=rows, choices=choices, timing=timing, where=where(course),
                  command=command(course), python=python_lines(course), claims=claims, pictures=pictures, files=files)
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from shinso.kernels.elementwise import Places, Rule, form, in_order, update
-from shinso.optim.flat import AbstractFlat, like
 from shinso.optim._lean import inherited_step
+from shinso.optim.flat import AbstractFlat, like
 
 Group = dict[str, Any]
 

@@ -109,7 +109,8 @@ def _results(story: Story) -> str:
     shown = names[:1] + [n for n in names[1:] if split_name(n)[1] == split_name(names[0])[1]] if names else []
     shown.sort(key=lambda name: split_name(name)[0] == "loss")
     alone = all(split_name(name)[1] == "train" for name in story.metrics)  # nothing was held out: no need to say so
-    tiles = [f'<div class="tile"><b>{_figure(n, story.metrics[n])}</b>{_metric(n, alone=alone)}</div>' for n in shown]
+    tiles = [f'<div class="tile"><b>{_figure(n, story.metrics[n])}</b>{_metric(story, n, alone=alone)}</div>'
+             for n in shown]
     tiles.append(f'<div class="tile"><b>{story.steps:,}</b><small>{both("steps")}</small></div>')
     if "total" in story.timing:
         total = seconds(story.timing["total"])
@@ -126,19 +127,27 @@ def _short(value: float) -> str:
     return f"{value:.3g}" if 0 < abs(value) < 1 else number(value)
 
 
-def _metric(key: str, *, alone: bool) -> str:
+def _metric(story: Story, key: str, *, alone: bool) -> str:
     name, split = split_name(key)
-    return f"<small>{_name(name)}</small>" if alone else f"<small>{_name(name)} · {both(split)}</small>"
+    return f"<small>{_name(story, name)}</small>" if alone else f"<small>{_name(story, name)} · {both(split)}</small>"
 
 
-def _name(name: str) -> str:
-    if f"metric.{name}" not in PHRASES and name.startswith("loss_"):  # of one among several, named by the system
+def _name(story: Story, name: str) -> str:
+    key = f"metric.{name}"
+    if key not in PHRASES and key not in story.words and name.startswith("loss_"):  # of one among several
         return both("metric.loss_of", name=name.removeprefix("loss_").replace("_", " "))
-    return both(f"metric.{name}") if f"metric.{name}" in PHRASES else escape(name.replace("_", " "))
+    return _called(story, key)
+
+
+def _called(story: Story, key: str) -> str:
+    """What the system calls a picture or a number, else what all systems call it, else its plain name."""
+    if key in story.words:
+        return either(*story.words[key])
+    return both(key) if key in PHRASES else escape(key.partition(".")[2].replace("_", " "))
 
 
 def _curves(story: Story) -> str:
-    shown = [_panel(panel) for panel in panels(story.rows)]
+    shown = [_panel(story, panel) for panel in panels(story.rows)]
     if not shown:
         return ""
     note = f'<p class="note">{both("curves.note")}</p>'
@@ -148,16 +157,16 @@ def _curves(story: Story) -> str:
     return _section("curves", f'<div class="panels">{first}</div>', folded, note)
 
 
-def _panel(panel: Panel) -> str:
+def _panel(story: Story, panel: Panel) -> str:
     legend = "".join(f'<span class="key {c.split}">{both(c.split)}</span>' for c in panel.curves)
     scale = f'<span class="scale">{both("log")}</span>' if panel.log else ""
-    return (f'<figure class="panel"><figcaption><b>{_name(panel.name)}</b>{scale}<span class="legend">{legend}</span>'
-            f"</figcaption>{chart(panel)}</figure>")
+    return (f'<figure class="panel"><figcaption><b>{_name(story, panel.name)}</b>{scale}'
+            f'<span class="legend">{legend}</span></figcaption>{chart(panel)}</figure>')
 
 
 def _pictures(story: Story) -> str:
-    shown = [_animation(name, content) for name, content in story.files.items() if _moving(name)]
-    shown += [_picture(name, image) for name, image in story.pictures.items()]
+    shown = [_animation(story, name, content) for name, content in story.files.items() if _moving(name)]
+    shown += [_picture(story, name, image) for name, image in story.pictures.items()]
     return _section("pictures", f'<div class="pictures">{"".join(shown)}</div>') if shown else ""
 
 
@@ -166,22 +175,19 @@ def _moving(name: str) -> str:
     return MOVING.get(Path(name).suffix, "")
 
 
-def _animation(name: str, content: bytes) -> str:
+def _animation(story: Story, name: str, content: bytes) -> str:
     text = base64.b64encode(content).decode("ascii")
     return (f'<figure><img class="picture whole" alt="{escape(name)}" src="data:{_moving(name)};base64,{text}">'
-            f"<figcaption>{_caption(Path(name).stem)}</figcaption></figure>")
+            f"<figcaption>{_called(story, f'picture.{Path(name).stem}')}</figcaption></figure>")
 
 
-def _caption(name: str) -> str:
-    return both(f"picture.{name}") if f"picture.{name}" in PHRASES else escape(name.replace("_", " "))
-
-
-def _picture(name: str, image: np.ndarray) -> str:
+def _picture(story: Story, name: str, image: np.ndarray) -> str:
     height, width = image.shape[:2]
     long = width >= 800 and (height > width or width >= 1.9 * height)  # a table, or panels side by side
     shape = " pixels" if max(height, width) < 500 else " whole" if long else ""
     return (f'<figure><img class="picture{shape}" alt="{escape(name)}" width="{width}" height="{height}" '
-            f'src="data:image/png;base64,{png(image)}"><figcaption>{_caption(name)}</figcaption></figure>')
+            f'src="data:image/png;base64,{png(image)}">'
+            f"<figcaption>{_called(story, f'picture.{name}')}</figcaption></figure>")
 
 
 def png(image: np.ndarray) -> str:

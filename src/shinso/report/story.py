@@ -58,6 +58,8 @@ class Story:
     total: int
     metrics: Mapping[str, float]
     rows: Sequence[Mapping[str, Any]]
+    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """what the system calls `picture.NAME` and `metric.NAME`, in English and Japanese"""
     choices: Sequence[Choice]
     timing: Mapping[str, float]
     """seconds by `start`, `steps`, `evaluate`, `save`, `total`; `rate` in steps per second"""

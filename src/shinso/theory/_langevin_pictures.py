@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from shinso.core.axes import BLUE, GREEN, GREY, ORANGE, RED, panel, quiet
 from shinso.core.figure import pixels, sheet
 from shinso.learn.sweep import Columns
-from shinso.theory._axes import BLUE, GREEN, GREY, ORANGE, RED, panel, quiet
 
 
 def variances(rows: Columns, rates: np.ndarray, curves: np.ndarray) -> np.ndarray:

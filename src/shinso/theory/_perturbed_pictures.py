@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shinso.core.axes import BLUE, GREEN, GREY, ORANGE, RED, panel, quiet
 from shinso.core.figure import pixels, sheet
 from shinso.learn.sweep import Columns
-from shinso.theory._axes import BLUE, GREEN, GREY, ORANGE, RED, panel, quiet
 from shinso.theory._saddle_pictures import Ground, contours
 
 COLOURS = {"plain": RED, "pushed": BLUE, "accelerated": GREEN}

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from shinso.core.axes import BLUE, GREEN, INK, ORANGE, RED, panel, quiet
 from shinso.core.figure import pixels, sheet
 from shinso.learn.sweep import Columns
-from shinso.theory._axes import BLUE, GREEN, INK, ORANGE, RED, panel, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

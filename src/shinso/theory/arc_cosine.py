@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shinso.core.axes import BLUE, ORANGE, RED, SHADES, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
@@ -31,7 +32,6 @@ from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
 from shinso.learn.sweep import Columns, Sweep
-from shinso.theory._axes import BLUE, ORANGE, RED, SHADES, quiet
 
 
 def angular(theta: Tensor, degree: int) -> Tensor:

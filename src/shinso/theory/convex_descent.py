@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 import torch
 
+from shinso.core.axes import BLUE, GREEN, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
 from shinso.core.errors import UserError
 from shinso.core.figure import pixels, sheet
@@ -31,7 +32,6 @@ from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
 from shinso.maths.convexity import refute
-from shinso.theory._axes import BLUE, GREEN, ORANGE, RED, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -27,13 +27,13 @@ from typing import Any, Literal, final
 
 import numpy as np
 
+from shinso.core.axes import BLUE, GREY, ORANGE, RED, SHADES, quiet
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
 from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
-from shinso.theory._axes import BLUE, GREY, ORANGE, RED, SHADES, quiet
 
 
 def units(x: np.ndarray, breaks: np.ndarray) -> np.ndarray:

@@ -29,13 +29,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shinso.core.axes import BLUE, GREY, RED, quiet
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
 from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
-from shinso.theory._axes import BLUE, GREY, RED, quiet
 
 OWN = 0.5 - 1 / (2 * pi)
 """c: what a patch has that it does not share with others"""

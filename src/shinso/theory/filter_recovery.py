@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shinso.core.axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
 from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
-from shinso.theory._axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 
 
 def patches(number: int, size: tuple[int, int], spread: float, seed: int) -> Tensor:

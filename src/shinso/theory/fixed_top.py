@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shinso.core.axes import BLUE, GREY, RED, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.errors import UserError
 from shinso.core.figure import pixels, sheet
@@ -31,7 +32,6 @@ from shinso.core.place import Place
 from shinso.core.record import Record
 from shinso.core.seed import generator, put_back
 from shinso.core.setup import in_range
-from shinso.theory._axes import BLUE, GREY, RED, quiet
 from shinso.theory.arc_cosine import gradient, loss
 
 DONE = 1e-6

@@ -29,13 +29,14 @@ import torch
 from torch import Tensor
 
 from shinso.basics.overparametrised import kernel, kernel_of
+from shinso.core.axes import BLUE, GREY, ORANGE, RED, SHADES, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
 from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
-from shinso.theory._axes import BLUE, GREY, ORANGE, RED, SHADES, quiet
+from shinso.theory.over_parametrisation import start
 
 
 def circle(angles: Tensor) -> Tensor:
@@ -54,13 +55,6 @@ def second_layer(X: Tensor) -> Tensor:
     G = (X @ X.T).clamp(-1, 1)
     angle = G.arccos()
     return (angle.sin() + (pi - angle) * G) / (2 * pi)  # (5)
-
-
-def drawn(m: int, d: int, seed: int) -> tuple[Tensor, Tensor]:
-    """w_r ~ N(0, I), (m, d), and signs a_r / sqrt(m), (m,)."""
-    draw = generator(seed, "weights")
-    W = torch.randn(m, d, generator=draw, dtype=torch.float64)
-    return W, (2.0 * torch.randint(2, (m,), generator=draw) - 1).double() / m**0.5
 
 
 def answers(W: Tensor, a: Tensor, X: Tensor) -> Tensor:
@@ -110,7 +104,7 @@ class Wide:
     def __init__(self, setup: "Setup"):
         self.setup, self.total = setup, setup.steps
         self.film = problem(setup.examples, setup.seed, setup.share)
-        self.W, self.a = drawn(setup.width, 3, setup.seed)
+        self.W, self.a = start(setup.width, 3, setup.seed)
         self.first = self.W
         self.look = circle(2 * pi * torch.arange(40, dtype=torch.float64) / 40)
         self.u0, self.f0 = answers(self.W, self.a, self.film.X), answers(self.W, self.a, self.look)
@@ -154,7 +148,7 @@ def _film(setup: "Setup") -> np.ndarray:
     turn = torch.linspace(0, 2 * pi, 61, dtype=torch.float64)
     for axes, width in zip(panels, (setup.width, 64), strict=True):
         film = problem(setup.examples, setup.seed, setup.share)
-        W, a = drawn(width, 3, setup.seed)
+        W, a = start(width, 3, setup.seed)
         Z = circle(turn)
         u0, f0 = answers(W, a, film.X), answers(W, a, Z)
         for k in range(moments[-1] + 1):
@@ -175,7 +169,7 @@ def distances(widths: tuple[int, ...], seeds: int) -> tuple[float, ...]:
     """|K_m - K| (Frobenius) on 20 unit vectors in 10 dimensions for each width, root mean square over networks."""
     X = torch.randn(20, 10, generator=generator(0, "points"), dtype=torch.float64)
     X = X / X.norm(dim=1, keepdim=True)
-    return tuple(float(torch.stack([(kernel_of(X, drawn(m, 10, seed)[0]) - kernel(X)).square().sum()
+    return tuple(float(torch.stack([(kernel_of(X, start(m, 10, seed)[0]) - kernel(X)).square().sum()
                                     for seed in range(seeds)]).mean().sqrt()) for m in widths)
 
 
@@ -248,7 +242,7 @@ def the_least_eigenvalue_is_there_at_the_start() -> Check:
     """
     X = torch.randn(20, 10, generator=generator(0, "points"), dtype=torch.float64)
     X = X / X.norm(dim=1, keepdim=True)
-    found = torch.linalg.eigvalsh(kernel_of(X, drawn(8192, 10, 0)[0]))[0]
+    found = torch.linalg.eigvalsh(kernel_of(X, start(8192, 10, 0)[0]))[0]
     return at_least(float(found / torch.linalg.eigvalsh(kernel(X))[0]), 0.75)
 
 
@@ -286,7 +280,7 @@ def the_second_layer_adds_its_own() -> Check:
     Source: Jacot et al. 2018; equation (5), Cho and Saul 2009, degree 1
     """
     X = circle(2 * pi * torch.arange(8, dtype=torch.float64) / 9)
-    W, _ = drawn(40_000, 3, 0)
+    W, _ = start(40_000, 3, 0)
     active = (X @ W.T).clamp(min=0)
     both = kernel_of(X, W) + active @ active.T / len(W)
     return at_most(float((both - kernel(X) - second_layer(X)).abs().max()), 0.03)

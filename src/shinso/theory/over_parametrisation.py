@@ -29,13 +29,13 @@ import torch
 from torch import Tensor
 
 from shinso.basics.overparametrised import kernel, kernel_of
+from shinso.core.axes import BLUE, GREY, ORANGE, RED, SHADES, quiet
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
 from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
-from shinso.theory._axes import BLUE, GREY, ORANGE, RED, SHADES, quiet
 
 ROUNDING = 1e-24
 """squared errors below this are rounding"""

@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shinso.core.axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.errors import UserError
 from shinso.core.figure import pixels, sheet
@@ -38,7 +39,6 @@ from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
 from shinso.data.two_moons import draw
-from shinso.theory._axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 
 LARGEST, FINE = 10.0, 10.0
 """C and b of the grid in (4), chosen before any data"""

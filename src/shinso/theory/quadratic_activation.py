@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shinso.core.axes import BLUE, GREY, ORANGE, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.errors import UserError
 from shinso.core.figure import pixels, sheet
@@ -33,7 +34,6 @@ from shinso.core.place import Place
 from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
-from shinso.theory._axes import BLUE, GREY, ORANGE, quiet
 
 
 def answers(W: Tensor, v: Tensor, X: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shinso.core.axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
@@ -31,7 +32,6 @@ from shinso.core.seed import drawing_from, generator
 from shinso.core.setup import in_range
 from shinso.data.two_moons import draw
 from shinso.learn.sweep import Columns, Sweep
-from shinso.theory._axes import BLUE, GREEN, GREY, ORANGE, RED, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

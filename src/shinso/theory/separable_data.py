@@ -21,6 +21,7 @@ from functools import cache
 
 import numpy as np
 
+from shinso.core.axes import BLUE, GREY, ORANGE, quiet
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
@@ -28,7 +29,6 @@ from shinso.core.record import Record
 from shinso.core.seed import derive
 from shinso.core.setup import in_range
 from shinso.learn.sweep import Columns, Sweep
-from shinso.theory._axes import BLUE, GREY, ORANGE, quiet
 
 Arrays = tuple[np.ndarray, np.ndarray]
 

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from shinso.basics.large_batch import gradients
+from shinso.core.axes import BLUE, GREY, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.errors import UserError
 from shinso.core.figure import pixels, sheet
@@ -36,7 +37,6 @@ from shinso.core.seed import generator
 from shinso.core.setup import in_range
 from shinso.learn.sweep import Columns, Sweep
 from shinso.theory import flat_minima, reparametrisation
-from shinso.theory._axes import BLUE, GREY, ORANGE, RED, quiet
 
 
 def stationary_variance(lr: float, curvature: float, variance: float, batch_size: int) -> float:

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shinso.core.axes import BLUE, GREY, RED, quiet
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
 from shinso.core.errors import UserError
 from shinso.core.figure import pixels, sheet
@@ -35,7 +36,6 @@ from shinso.core.place import Place
 from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
-from shinso.theory._axes import BLUE, GREY, RED, quiet
 from shinso.theory.arc_cosine import gradient, loss
 
 C4 = -1 / (2 * pi) ** 0.5

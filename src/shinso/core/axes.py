@@ -1,6 +1,6 @@
-"""Axes that keep quiet: no frame, a faint grid, the title on the left; one set of colours for the whole theory."""
+"""Axes that keep quiet - no frame, a faint grid, the title on the left - and the colours of all pictures."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +21,14 @@ def quiet(axes: "Axes", title: str, across: str = "", up: str = "") -> "Axes":
     axes.tick_params(labelsize=9, length=0, which="both")
     for side in axes.spines.values():
         side.set_visible(False)
+    return axes
+
+
+def bare(axes: "Axes", image: Any, title: str = "", colours: str = "gray") -> "Axes":
+    """An image without axes, as it is: no smoothing between its pixels."""
+    axes.imshow(image, cmap=colours, interpolation="nearest")
+    axes.set_title(title, fontsize=9)
+    axes.set_axis_off()
     return axes
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from oracles import records
 
-from shinso.theory.matrix_completion import (
+from shinso.theory.low_rank_completion import (
     Setup,
     build,
     complete,

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shinso.core.axes import BLUE, ORANGE, RED, quiet
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
@@ -30,7 +31,6 @@ from shinso.core.record import Record
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
 from shinso.learn.sweep import Columns, Sweep
-from shinso.theory._axes import BLUE, ORANGE, RED, quiet
 
 
 def tables(count: int, size: int, rank: int, seed: int) -> Tensor:
