@@ -10,7 +10,7 @@ from sources import FILES, package, parsed, text
 LEVELS = (
     ("core",),
     ("autodiff", "maths", "kernels", "engine"),
-    ("nn", "optim", "data", "worlds", "metrics"),
+    ("nn", "inside", "optim", "data", "worlds", "metrics"),
     ("learn",),
     ("basics", "vision", "sparse"),
     ("sequence",),
@@ -22,7 +22,8 @@ LEVELS = (
 RANK = {name: rank for rank, names in enumerate(LEVELS) for name in names}
 HEAVY = ("matplotlib", "numba", "triton", "tensorboard", "rich", "gymnasium", "PIL", "pooch", "sklearn", "scipy",
          "onnx", "onnxruntime", "torchvision", "pandas")
-LIGHT_PACKAGES = {"core", "engine", "learn", "catalogue", "sparse", "basics", "vision", "generative", "metrics", "nn"}
+LIGHT_PACKAGES = {"core", "engine", "learn", "catalogue", "sparse", "basics", "vision", "generative", "metrics", "nn",
+                  "inside"}
 
 
 def imports(tree: ast.AST, name: str) -> list[str]:

@@ -49,8 +49,9 @@ _KINDS = (Tensor, torch.nn.Parameter)
 
 
 def _transformed() -> bool:
-    """Under a compiler, an exporter, autocast, a function transform or forward-mode differentiation."""
+    """Under a compiler, an exporter, autocast, a function transform, forward-mode differentiation, watched."""
     return (torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
             or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
             or torch._C._functorch.maybe_current_level() is not None  # pyright: ignore[reportAttributeAccessIssue]
+            or torch._C._len_torch_dispatch_stack() > 0  # pyright: ignore[reportAttributeAccessIssue]
             or forward_ad._current_level >= 0)

@@ -1,0 +1,51 @@
+"""A network under observation: in evaluation mode, with hooks, and afterwards exactly as it was."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+Seen = Callable[[str, nn.Module, Tensor], Tensor | None]
+"""called with name, module and output after each module; what it returns takes the output's place"""
+
+
+class Openly(TorchDispatchMode):
+    """Inside, every operation is a public one: layers fused into native code compute their plain form."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def watching(network: nn.Module, seen: Seen | None = None) -> Iterator[None]:
+    """Inside, `network` is in evaluation mode, computes openly and tells `seen` of each output that is a tensor.
+
+    Afterwards every part is in the mode it had and has only the hooks it had.
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    with ExitStack() as stack, torch.inference_mode(False), Openly():
+        if seen is not None:
+            for name, module in network.named_modules():
+                stack.callback(module.register_forward_hook(_hook(name, seen)).remove)
+        network.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+
+def tensor_of(output: object) -> Tensor | None:
+    """The first tensor of what a module returned."""
+    return next((leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)), None)
+
+
+def _hook(name: str, seen: Seen) -> Callable[[nn.Module, object, object], object]:
+    def hook(module: nn.Module, _inputs: object, output: object) -> object:
+        first = tensor_of(output)
+        return None if first is None else seen(name, module, first)
+
+    return hook
