@@ -12,16 +12,17 @@ from types import ModuleType
 from typing import Any
 
 from shinso.catalogue import index
+from shinso.cli.following import follow, normalises, same_number, start_together
 from shinso.cli.layout import transient
 from shinso.cli.pace import Judge, Pace, Recorder, Timed
 from shinso.cli.phrases import say
 from shinso.cli.progress import Progress
 from shinso.cli.settings import restored_setup
 from shinso.core.errors import Diverged, UserError
-from shinso.core.place import Place
+from shinso.core.place import Place, process
 from shinso.core.setup import replace_fields
 from shinso.data.examples import Dataset, save_description
-from shinso.engine import checkpoint, launch, rng, saving
+from shinso.engine import checkpoint, launch, rng, saving, team
 from shinso.engine.folder import RunFolder, to_line
 from shinso.engine.hooks import Evaluate, Watch
 from shinso.engine.interrupt import Interruptible
@@ -57,10 +58,13 @@ def begin(path: str, variant: str, texts: Mapping[str, str], choices: Mapping[st
     system, module = index.system(path), index.load(path)
     setup = replace_fields(module.VARIANTS[variant], texts, path)
     place = launch.resolve(choices["device"], choices["precision"], choices["compile"], choices["threads"])
-    if choices["out"] is not None and (Path(choices["out"]) / "setup.json").exists():
+    place = launch.among_others(place)
+    if choices["out"] is not None and place.rank == 0 and (Path(choices["out"]) / "setup.json").exists():
         raise UserError(choices["out"], "there is a run here already", f"continue it with --resume {choices['out']}")
     program = _build(module, setup, place)
-    if choices["threads"] is None and place.device == "cpu":
+    if place.rank:
+        return follow(program, place)
+    if choices["threads"] is None and place.device == "cpu" and place.processes == 1:
         streams = rng.capture()
         place = replace(place, threads=launch.trial(program))
         launch.prepare(place)
@@ -73,7 +77,8 @@ def begin(path: str, variant: str, texts: Mapping[str, str], choices: Mapping[st
         # Behind everything else, because a folder with a setup is a run that can be resumed.
         folder.write_setup(system=path, variant=variant, setup=setup, place=place, version=version("shinso"))
         course = Course(system, variant, setup, place, program, folder, choices)
-        return _drive(course, began)
+        with team.joined(place):
+            return _drive(course, began)
 
 
 def resume(path: Path, system: str | None, choices: Mapping[str, Any], began: float) -> int:
@@ -83,13 +88,18 @@ def resume(path: Path, system: str | None, choices: Mapping[str, Any], began: fl
     if system not in (None, values["system"]):
         raise UserError(path, f"this is a run of {values['system']}, not of {system}", "leave the path out")
     if (summary := _summary(path)).get("finished"):
+        if process()[0]:
+            return 0
         report = path / "report.html"
         print(say("run.already", step=summary["step"], total=summary["total"], file=report), file=sys.stderr)
         _print_last(path, summary.get("metrics", {}), choices)
         return 0
-    with RunFolder.resume(path) as folder:
-        module, setup, place = restored_setup(path, values)
-        launch.resolve(place.device, place.precision, "on" if place.compile else "off", place.threads)
+    module, setup, place = restored_setup(path, values)
+    launch.resolve(place.device, place.precision, "on" if place.compile else "off", place.threads)
+    place = same_number(path, place)
+    if place.rank:
+        return follow(_build(module, setup, place), place, RunFolder(path).checkpoints)
+    with RunFolder.resume(path) as folder, team.joined(place):
         program = _build(module, setup, place)
         course = Course(index.system(values["system"]), values["variant"], setup, place, program, folder, choices)
         course.timing = dict(summary.get("timing", {}))
@@ -99,7 +109,11 @@ def resume(path: Path, system: str | None, choices: Mapping[str, Any], began: fl
 def _build(module: ModuleType, setup: Any, place: Place) -> Program:
     launch.prepare(place)
     rng.seed(getattr(setup, "seed", 0))
-    return module.build(setup, place)
+    program = module.build(setup, place)
+    if place.processes > 1 and not getattr(program, "shares", False):
+        raise UserError(module.__name__.removeprefix("shinso."), "this program does not share its work among processes",
+                        "run it without torchrun")
+    return program
 
 
 def _drive(course: Course, began: float, *, again: bool = False) -> int:
@@ -112,9 +126,14 @@ def _drive(course: Course, began: float, *, again: bool = False) -> int:
     hooks = {"best": judge, "watch": watch}
     if again:
         course.start = _rewind(course, hooks)
+        if course.place.processes > 1:
+            start_together(course.place, course.start)
     _announce(course, began)
     events = Events(folder.path, course.start)
     wish, bar = Interruptible(), Progress(total, course.start)
+    ending = wish
+    if course.place.processes > 1:
+        ending = team.EndTogether(course.place, wish, lambda: judge.exhausted)
     recorder = Recorder(total, lambda values: _write(values, course, events, bar))
     every = course.choices["checkpoint_every"] or 0
     pace: Pace | None = None
@@ -133,7 +152,7 @@ def _drive(course: Course, began: float, *, again: bool = False) -> int:
     try:
         with wish, bar:
             if not judge.exhausted:
-                for row in run(program, watch, *evaluating, judge, recorder, wish, save, paced, start=course.start):
+                for row in run(program, watch, *evaluating, judge, recorder, ending, save, paced, start=course.start):
                     bar.tick(row)
             if row is not None:
                 bar.finish(row)
@@ -192,6 +211,9 @@ def _announce(course: Course, began: float) -> None:
     print(say("run.place", path=course.system.path, variant=course.variant, device=place.device, threads=place.threads,
               precision=place.precision, compile=compiled, steps=f"{course.program.total:,}"), file=sys.stderr)
     print(say("run.folder", folder=course.folder.path), file=sys.stderr)
+    if place.processes > 1:
+        print(say("run.apart" if normalises(course.program) else "run.shared", processes=place.processes),
+              file=sys.stderr)
     if course.start:
         print(say("run.continues", step=f"{course.start:,}", total=f"{course.program.total:,}"), file=sys.stderr)
 

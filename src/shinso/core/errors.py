@@ -17,6 +17,14 @@ class UserError(Exception):
         return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+class Lost(UserError):
+    """Another process of this run has ended, so that process `rank` cannot go on."""
+
+    def __init__(self, rank: int):
+        super().__init__(f"process {rank}", "another process of this run has ended",
+                         "What was saved continues with --resume")
+
+
 def _ended(sentence: str) -> str:
     """One full stop, or the mark that is already there."""
     return sentence if sentence.endswith(("?", "!", "。")) else sentence.rstrip(".") + "."

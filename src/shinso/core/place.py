@@ -17,6 +17,17 @@ class Place:
     """whether networks pass through torch.compile"""
     threads: int = 1
     """CPU threads inside one operation"""
+    processes: int = 1
+    """how many share every batch, each computing its part of the gradient"""
+    rank: int = 0
+    """which of them this one is"""
+
+
+def process() -> tuple[int, int]:
+    """(rank, number) of this process among those that `torchrun` started together; (0, 1) without it."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 def cores() -> int:

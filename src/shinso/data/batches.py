@@ -27,13 +27,19 @@ Augment = Callable[[Tensor, Tensor, int], Tensor]
 
 @final
 class Batches:
-    """An endless stream of (inputs float32 on `device`, targets) from one split, resident or on disk."""
+    """An endless stream of (inputs float32 on `device`, targets) from one split, resident or on disk.
+
+    With `part` (r, n) it gives the r-th of n parts of every batch, and `share` says how much of the batch that was: of
+    a batch of fewer than n examples some get its first example and the share 0.
+    """
 
     ahead = 3
     """batches that a split on disk prepares in advance; reading ahead is no part of the state"""
 
     def __init__(self, examples: Split, about: Description, batch_size: int, *, seed: int, device: str = "cpu",
-                 augment: Augment | None = None):
+                 augment: Augment | None = None, part: tuple[int, int] = (0, 1)):
+        self.part = part
+        self.share = 1.0
         self.about, self.batch_size, self.seed, self.augment = about, batch_size, seed, augment
         self.split = examples.to(device)
         self.targets = self.split.targets
@@ -49,9 +55,17 @@ class Batches:
             self.order = self._order()
         index = self.order[self.position : self.position + self.batch_size]
         self.position += len(index)
+        coming = self.order[self.position : self.position + self.ahead * self.batch_size]
+        if self.part[1] > 1:
+            own = self._own(index)
+            index, self.share = (own, len(own) / len(index)) if len(own) else (index[:1], 0.0)
+            coming = torch.cat([self._own(batch) for batch in coming.split(self.batch_size)])
         inputs = self._inputs(index)
-        self.split.expect(self.order[self.position : self.position + self.ahead * self.batch_size])
+        self.split.expect(coming)
         return inputs, self.targets.index_select(0, index)
+
+    def _own(self, batch: Tensor) -> Tensor:
+        return batch.tensor_split(self.part[1])[self.part[0]]
 
     def _inputs(self, index: Tensor) -> Tensor:
         if self.augment is None and isinstance(self.split, Examples) and self.split.inputs.dtype == torch.uint8:

@@ -3,12 +3,13 @@
 import copy
 import os
 import time
+from dataclasses import replace
 from typing import Literal
 
 import torch
 
 from shinso.core.errors import UserError
-from shinso.core.place import Place, cores
+from shinso.core.place import Place, cores, process
 from shinso.engine.program import Program
 
 TRIAL_SECONDS = 0.4
@@ -28,6 +29,18 @@ def resolve(device: str = "auto", precision: str = "auto", compile: str = "auto"
     if threads is not None and not 1 <= threads <= most:
         raise UserError("--threads", f"{threads} is not between 1 and {most}", f"there are {cores()} cores here")
     return Place(device=kind, precision=number, compile=compile == "on", threads=threads or 1)
+
+
+def among_others(place: Place) -> Place:
+    """`place` as one of the processes that torchrun started: each has a rank, and a CUDA device of its own."""
+    rank, processes = process()
+    if processes == 1 or not place.device.startswith("cuda"):
+        return replace(place, rank=rank, processes=processes)
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    if here > torch.cuda.device_count():
+        raise UserError("torchrun", f"{here} processes need {here} CUDA devices, there are {torch.cuda.device_count()}",
+                        "start fewer with --nproc-per-node, or use --device cpu")
+    return replace(place, device=f"cuda:{os.environ['LOCAL_RANK']}", rank=rank, processes=processes)
 
 
 def prepare(place: Place) -> None:

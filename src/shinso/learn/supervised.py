@@ -19,9 +19,10 @@ from torch import Generator, Tensor, nn
 from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.record import Record
-from shinso.core.seed import generator, put_back
+from shinso.core.seed import derive, generator, put_back
 from shinso.data.batches import Augment, Batches, sweep
 from shinso.data.examples import Dataset, Description
+from shinso.engine.team import whole_gradient
 from shinso.learn.blame import first_bad_layer
 from shinso.optim.clipping import clip_by_norm
 from shinso.optim.ema import EMA
@@ -45,6 +46,8 @@ class Task:
     """what the report shows: uint8 (height, width, 3) by name"""
     predict: Callable[[nn.Module, Description, Sequence[Path]], list[tuple[str, float]]] | None = None
     """(label, probability) for each of a user's files"""
+    rank: Callable[[nn.Module, Description, Sequence[Path], int], list[list[tuple[str, float]]]] | None = None
+    """that many of them for each file, the likeliest first"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,8 @@ class Supervised:
     """A model, its optimiser, and batches in a resumable order."""
 
     watched = ("loss",)
+    shares = True
+    """whether several processes may train it together, each on its part of every batch"""
 
     def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, task: Task, data: Dataset, plan: Plan,
                  place: Place):
@@ -84,7 +89,7 @@ class Supervised:
             self.precision = nullcontext
         self.data, self.plan, self.place = data, plan, place
         self.batches = Batches(data.train, data.about, plan.batch_size, seed=plan.seed, device=place.device,
-                               augment=plan.augment)
+                               augment=plan.augment, part=(place.rank, place.processes))
         self.noise = generator(plan.seed, "objective", place.device)
         self.rhythm = max(1, self.batches.per_epoch)
         self.total = plan.epochs * self.batches.per_epoch
@@ -101,6 +106,8 @@ class Supervised:
             for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
         self.last = batch = self.batches.next()
+        if self.place.processes > 1:  # each draws for its own examples, and no state of the others need be saved
+            self.noise.manual_seed(derive(self.plan.seed, f"objective/{i}/{self.place.rank}"))
         if self.plan.closure:
             return self._asked(batch)
         terms = self._gradient(batch)
@@ -140,7 +147,15 @@ class Supervised:
         return loss
 
     def _gradient(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The objective's terms, detached; their gradients are in place."""
+        """The objective's terms, detached; their gradients are in place, of the batches of all processes."""
+        terms = self._own_gradient(batch)
+        if self.place.processes == 1:
+            return terms
+        weights = (w for group in self.optimiser.param_groups for w in group["params"])
+        return whole_gradient(weights, terms, self.batches.share)
+
+    def _own_gradient(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The same of this process's batch."""
         if self.task.gradient is not None and self.place.precision == "fp32" and not self.place.compile:
             return self.task.gradient(self.model, batch, self.noise)
         self.optimiser.zero_grad()
@@ -224,3 +239,9 @@ class Supervised:
             raise UserError("predict", "this system does not answer for files", "use the run of a classifier")
         with self._settled():
             return self.task.predict(self.shown, self.data.about, files)
+
+    def rank(self, files: Sequence[Path], count: int) -> list[list[tuple[str, float]]]:
+        if self.task.rank is None:
+            raise UserError("predict", "this system has one answer for a file", "leave --top out")
+        with self._settled():
+            return self.task.rank(self.shown, self.data.about, files, count)
