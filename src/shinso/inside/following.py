@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import ceil
-from typing import Any, final
+from typing import Any, cast, final
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from shinso.inside.watching import AbstractWatch
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ Fields = tuple[Field, Field]
 
 
 @final
-class Following(TorchDispatchMode):
+class Following(AbstractWatch):
     """Inside, the fields of whatever is computed from `picture` are known."""
 
     def __init__(self, picture: Tensor):
@@ -121,8 +122,7 @@ def _adapted(before: Fields, args: Sequence[Any], output: Tensor) -> Fields:
 
 def _sliced(before: Fields, args: Sequence[Any], output: Tensor) -> Fields | None:
     x: Tensor = args[0]
-    given: Sequence[Any] = (*args[1:], *(0, 0, None, 1)[len(args) - 1:])
-    dim, start, _, step = given
+    dim, start, _, step = cast(tuple[int, int | None, int | None, int], (*args[1:], *(0, 0, None, 1)[len(args) - 1:]))
     axis = dim % x.dim() - (x.dim() - 2)
     if axis < 0:
         return before

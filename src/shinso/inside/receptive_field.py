@@ -157,7 +157,7 @@ def influence_widens_as_a_square_root() -> Check:
 
 
 def most_of_the_field_is_not_heeded() -> Check:
-    """Of their field of 101 pixels, the middle 25 have more than 95 hundredths of the influence.
+    """Of their field of 101 pixels, the middle 25 have more than 95 % of the influence.
 
     Source: Luo et al. 2016, section 2
     """

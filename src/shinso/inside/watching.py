@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,16 @@ Seen = Callable[[str, nn.Module, Tensor], Tensor | None]
 """called with name, module and output after each module; what it returns takes the output's place"""
 
 
-class Openly(TorchDispatchMode):
+class AbstractWatch(TorchDispatchMode):
+    """A mode that sees every operation; without torch's compiler, whose import would take seconds."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+@final
+class Openly(AbstractWatch):
     """Inside, every operation is a public one: layers fused into native code compute their plain form."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
