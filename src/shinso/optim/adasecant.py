@@ -23,6 +23,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim._walk import walk, weights
 
@@ -34,8 +35,7 @@ class AdaSecant(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportI
     def __init__(self, params: Any, lr: float | Tensor = 1.0, *, decay: float = 0.95, eps: float = 1e-6,
                  normalise: bool = True, reduce: bool = True):
         """`decay` is rho, `reduce` the variance reduction (1) and (2), `normalise` the division of a block by |g|."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"Invalid decay value: {decay}")
         if not 0.0 < eps:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._elementwise import AbstractElementwise, Group
 from shinso.optim._walk import walk, weights
 
@@ -37,8 +38,7 @@ class AGD(AbstractElementwise):
 
     def __init__(self, params: Any, lr: float | Tensor = 1e-3, *, theta: float | None = None,
                  weight_decay: float = 0.0, maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if theta is not None and not 0.0 < theta <= 1.0:
             raise ValueError(f"Invalid theta: {theta}")
         if not 0.0 <= weight_decay:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._line_search import Found, exact, strong_wolfe
 from shinso.optim._walk import weights
 from shinso.optim._whole import AbstractWhole, Landscape, descent
@@ -43,8 +44,7 @@ class BFGS(AbstractWhole):
     def __init__(self, params: Any, lr: float = 1.0, *, line_search: Literal["strong_wolfe", "exact"] = "strong_wolfe",
                  wolfe: tuple[float, float] = (1e-4, 0.9), maximize: bool = False):
         """`lr` is the step length that is tried first, `wolfe` is (c1, c2)."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if line_search not in ("strong_wolfe", "exact"):
             raise ValueError(f"Invalid line_search: {line_search}")
         if not 0.0 < wolfe[0] < wolfe[1] < 1.0:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._line_search import Found, exact, strong_wolfe
 from shinso.optim._walk import weights
 from shinso.optim._whole import AbstractWhole, Landscape, descent
@@ -78,8 +79,7 @@ class ConjugateGradient(AbstractWhole):
                  wolfe: tuple[float, float] = (1e-4, 0.1), restart: int | None = None, maximize: bool = False):
         """`lr` bounds how far the first step goes; `wolfe` is (c1, c2); every `restart` steps (default: as many as
         there are weights) the direction is the gradient's again."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if rule not in ("polak-ribiere", "fletcher-reeves"):
             raise ValueError(f"Invalid rule: {rule}")
         if line_search not in ("strong_wolfe", "exact"):

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, about, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim._walk import weights
 
@@ -43,8 +44,7 @@ class CoordinateDescent(AbstractLean, torch.optim.Optimizer):  # pyright: ignore
 
     def __init__(self, params: Any, lr: float | Tensor = 1.0, *, order: Order = "cyclic",
                  coordinates: int = 1, l1: float = 0.0, exact: bool = True, seed: int = 0, maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if order not in ("cyclic", "random", "greedy"):
             raise ValueError(f"Invalid order: {order}")
         if not 0 <= coordinates:

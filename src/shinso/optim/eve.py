@@ -21,6 +21,7 @@ from torch import Tensor
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.seed import generator
 from shinso.kernels.elementwise import sqrt
+from shinso.optim._checks import check_rate
 from shinso.optim._elementwise import AbstractElementwise, Group
 from shinso.optim._walk import weights
 
@@ -34,8 +35,7 @@ class Eve(AbstractElementwise):
     def __init__(self, params: Any, lr: float | Tensor = 1e-3, betas: tuple[float, float, float] = (0.9, 0.999, 0.999),
                  *, clip: float = 10.0, least: float = 0.0, eps: float = 1e-8, weight_decay: float = 0.0):
         """`least` is f*, `clip` is c. The loss is that without weight_decay, which is added to the gradient."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

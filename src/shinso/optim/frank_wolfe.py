@@ -22,6 +22,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._constraint import CORNERED, corner
 from shinso.optim._lean import AbstractLean
 from shinso.optim._walk import walk, weights
@@ -39,8 +40,7 @@ class FrankWolfe(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[report
 
     def __init__(self, params: Any, lr: float | Tensor = 1.0, *, onto: Onto = "l2", radius: float = 10.0,
                  smoothness: float | None = None, maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if onto not in CORNERED:
             raise ValueError(f"Invalid onto: {onto}")
         if not 0.0 < radius:

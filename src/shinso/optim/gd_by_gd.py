@@ -25,6 +25,7 @@ from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.errors import UserError
 from shinso.core.record import Record
 from shinso.core.seed import drawing_from, generator, put_back
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim.adam import Adam
 
@@ -83,8 +84,7 @@ class GDByGD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportInco
 
     def __init__(self, params: Any, lr: float | Tensor = 1.0, *, rule: UpdateRule | str | Path | None = None,
                  maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         self.rule = rule if isinstance(rule, UpdateRule) else learned(SHIPPED if rule is None else Path(rule))
         self._cast: dict[Any, UpdateRule] = {}
         super().__init__(params, {"lr": lr, "maximize": maximize})

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim._noise import gaussian, refuse
 from shinso.optim._walk import walk, weights
@@ -31,8 +32,7 @@ class GLD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompa
     def __init__(self, params: Any, lr: float | Tensor = 1e-3, *, beta: float = 1e4, maximize: bool = False,
                  seed: int = 0):
         """`beta` is the inverse temperature of the loss as it is given; inf is gradient descent."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 < beta:
             raise ValueError(f"Invalid beta value: {beta}")
         super().__init__(params, {"lr": lr, "beta": beta, "maximize": maximize, "seed": seed})

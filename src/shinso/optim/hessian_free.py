@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from shinso.core.card import Card, Check, about, at_most
 from shinso.core.seed import drawing_from, generator
+from shinso.optim._checks import check_rate
 from shinso.optim._line_search import Found, armijo
 from shinso.optim._walk import weights
 from shinso.optim._whole import AbstractWhole, Landscape, descent
@@ -39,8 +40,7 @@ class HessianFree(AbstractWhole):
     def __init__(self, params: Any, lr: float = 1.0, *, damping: float = 1.0, tolerance: float = 5e-4,
                  most: int = 250, maximize: bool = False):
         """`damping` is l of (1) at first, `tolerance` eps of (2), `most` the bound on the products of one step."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 <= damping:
             raise ValueError(f"Invalid damping value: {damping}")
         if not 0.0 <= tolerance:

@@ -25,6 +25,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.seed import drawing_from, generator
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim.natural_gradient import Likelihood, fisher
 from shinso.optim.sgd import SGD
@@ -56,8 +57,7 @@ class KFAC(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncomp
                  likelihood: Likelihood = "categorical", damping: float = 1e-3,
                  factors: tuple[float, int] = (0.95, 10), clip: float | None = 1e-3, seed: int | None = 0):
         """`factors` is (decay, steps between two inverses), `clip` bounds a step's change of the model in (4)."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if likelihood not in ("categorical", "gaussian", "bernoulli"):
             raise ValueError(f"Invalid likelihood: {likelihood}")
         if not 0.0 < damping:

@@ -19,6 +19,7 @@ from torch import Tensor
 from shinso.core.card import Card, Check, about, at_most, exactly
 from shinso.core.seed import generator
 from shinso.kernels.elementwise import sign
+from shinso.optim._checks import check_rate
 from shinso.optim._elementwise import AbstractElementwise, Group
 from shinso.optim._walk import walk, weights
 
@@ -32,8 +33,7 @@ class Lion(AbstractElementwise):
 
     def __init__(self, params: Any, lr: float | Tensor = 1e-4, betas: tuple[float, float] = (0.9, 0.99), *,
                  weight_decay: float = 0.0, maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._constraint import nearest, rows
 from shinso.optim._lean import AbstractLean
 from shinso.optim._walk import walk, weights
@@ -47,8 +48,7 @@ class MirrorDescent(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[rep
 
     def __init__(self, params: Any, lr: float | Tensor = 1e-2, *, mirror: Mirror = "hyperbolic", onto: Onto = "space",
                  radius: float = 1.0, b: float = 1.0, maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if mirror not in ("hyperbolic", "entropy", "euclidean"):
             raise ValueError(f"Invalid mirror: {mirror}")
         if onto not in ("space", "simplex", "ball", "box") or (onto != "space" and mirror != "euclidean"):

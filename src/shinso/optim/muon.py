@@ -25,6 +25,7 @@ from torch.optim.adamw import adamw
 
 from shinso.core.card import Card, Check, about, at_most, exactly
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim._walk import walk
 
@@ -81,8 +82,7 @@ class Muon(AbstractLean, torch.optim.Muon):  # pyright: ignore[reportIncompatibl
                  nesterov: bool = True, ns_coefficients: Coefficients = QUINTIC, ns_steps: int = 5,
                  adjust_lr_fn: str | None = "match_rms_adamw"):
         """`adjust_lr_fn` None or "original" is torch's default s = sqrt(max(1, rows / columns))."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 <= weight_decay:
             raise ValueError(f"Invalid weight_decay value: {weight_decay}")
         if not 0.0 <= momentum:
@@ -92,7 +92,7 @@ class Muon(AbstractLean, torch.optim.Muon):  # pyright: ignore[reportIncompatibl
         if not 0 <= ns_steps < 100:
             raise ValueError(f"Invalid ns_steps value: {ns_steps}")
         if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
-            raise ValueError(f"Invalid adjust_lr_fn: {adjust_lr_fn}")
+            raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
         torch.optim.Optimizer.__init__(self, params, {
             "lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov,
             "ns_coefficients": ns_coefficients, "eps": 1e-7, "ns_steps": ns_steps, "adjust_lr_fn": adjust_lr_fn,

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._walk import weights as vector
 from shinso.optim._whole import AbstractWhole, Landscape, jacobian, solved
 
@@ -75,8 +76,7 @@ class NaturalGradient(AbstractWhole):
     def __init__(self, params: Any, lr: float = 1.0, *, fisher: Callable[[], Tensor] | None = None,
                  damping: float = 1e-3, maximize: bool = False):
         """With damping 0, directions that do not change the model (eigenvalues 0) are not moved along."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 <= damping:
             raise ValueError(f"Invalid damping value: {damping}")
         if fisher is not None and not callable(fisher):

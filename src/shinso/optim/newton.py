@@ -20,6 +20,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, about, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._line_search import Found, armijo
 from shinso.optim._walk import weights
 from shinso.optim._whole import AbstractWhole, Landscape, descent, solved
@@ -38,8 +39,7 @@ class Newton(AbstractWhole):
 
         Directions without curvature (an eigenvalue of 0 up to rounding) are not moved along.
         """
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 <= damping:
             raise ValueError(f"Invalid damping value: {damping}")
         if line_search not in (None, "armijo"):

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from shinso.core.card import Card, Check, about, at_least, at_most
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim._noise import in_ball, joint_norm, number, refuse
 from shinso.optim._saddle import closure as asking
@@ -49,8 +50,7 @@ class PerturbedAGD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[repo
 
         Without exploitation and with radius 0 it is Nesterov's method.
         """
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 <= theta <= 1.0:
             raise ValueError(f"Invalid theta value: {theta}")
         if exploitation is not None and not all(0.0 < value for value in exploitation):

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim._noise import in_ball, joint_norm, number, refuse
 from shinso.optim._saddle import descend, quartic
@@ -42,8 +43,7 @@ class PerturbedGD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[repor
     def __init__(self, params: Any, lr: float | Tensor = 1e-2, *, radius: float = 1e-3, threshold: float = 1e-3,
                  wait: int = 100, decrease: float | None = None, maximize: bool = False, seed: int = 0):
         """With `decrease` it goes back and stands still for ever where a push led nowhere; see `settled`."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 <= radius:
             raise ValueError(f"Invalid radius: {radius}")
         if not 0.0 <= threshold:

@@ -18,6 +18,7 @@ from torch import Tensor
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.seed import generator
 from shinso.kernels.elementwise import absolute, maximum, sign
+from shinso.optim._checks import check_penalties, check_rate
 from shinso.optim._elementwise import AbstractElementwise, Group
 from shinso.optim._walk import walk, weights
 
@@ -30,12 +31,8 @@ class ProximalGD(AbstractElementwise):
 
     def __init__(self, params: Any, lr: float | Tensor = 1e-3, *, l1: float = 0.0, l2: float = 0.0,
                  maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
-        if not 0.0 <= l1:
-            raise ValueError(f"Invalid l1 value: {l1}")
-        if not 0.0 <= l2:
-            raise ValueError(f"Invalid l2 value: {l2}")
+        check_rate(lr)
+        check_penalties(l1, l2)
         super().__init__(params, {"lr": lr, "l1": l1, "l2": l2, "maximize": maximize})
 
     @staticmethod

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim._walk import weights
 
@@ -37,8 +38,7 @@ class ProximalPoint(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[rep
 
     def __init__(self, params: Any, lr: float | Tensor = 1.0, *, tolerance: float = 1e-10, inner: int = 100,
                  maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 < tolerance:
             raise ValueError(f"Invalid tolerance: {tolerance}")
         if not 1 <= inner:

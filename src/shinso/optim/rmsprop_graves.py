@@ -16,6 +16,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.kernels.elementwise import maximum, sqrt
+from shinso.optim._checks import check_rate
 from shinso.optim._elementwise import AbstractElementwise, Group
 from shinso.optim._walk import along, walk, weights
 
@@ -29,8 +30,7 @@ class RMSpropGraves(AbstractElementwise):
 
     def __init__(self, params: Any, lr: float | Tensor = 1e-4, *, alpha: float = 0.95, momentum: float = 0.9,
                  eps: float = 1e-4, weight_decay: float = 0.0, maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 <= alpha < 1.0:
             raise ValueError(f"Invalid alpha value: {alpha}")
         if not 0.0 <= momentum < 1.0:

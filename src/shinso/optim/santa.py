@@ -23,6 +23,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, about, at_least, exactly
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim._walk import walk, weights
 
@@ -38,8 +39,7 @@ class Santa(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncom
 
         With a loss that is a mean over the examples, N is how many there are in all, not in the mini-batch.
         """
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not (0.0 < schedule[0] and 0.0 <= schedule[1] and 0 <= schedule[2]):
             raise ValueError(f"Invalid schedule: {schedule}")
         if not (0.0 <= preconditioner[0] < 1.0 and 0.0 < preconditioner[1]):

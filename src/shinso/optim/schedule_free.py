@@ -22,6 +22,7 @@ from torch import Tensor
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.seed import generator
 from shinso.kernels.elementwise import Rule, sqrt
+from shinso.optim._checks import check_rate
 from shinso.optim._elementwise import AbstractElementwise, Group
 from shinso.optim._walk import walk, weights
 
@@ -38,8 +39,7 @@ class ScheduleFree(AbstractElementwise):
                  eps: float = 1e-8, *, weight_decay: float = 0.0, warmup: int = 0, base: str = "adam",
                  maximize: bool = False):
         """`betas` are beta of (1), from 0 to 1, and b2 of (4); `warmup` is the steps until the full rate."""
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 <= betas[0] <= 1.0:
             raise ValueError(f"Invalid beta parameter at index 0: {betas[0]}")
         if not 0.0 <= betas[1] < 1.0:

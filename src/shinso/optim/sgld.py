@@ -26,6 +26,7 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim._noise import gaussian, refuse
 from shinso.optim._walk import walk, weights
@@ -43,8 +44,7 @@ class SGLD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncomp
 
         With a loss that is a mean over the examples, N is how many there are in all, not in the mini-batch.
         """
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not (examples is None or 1 <= examples):
             raise ValueError(f"Invalid examples value: {examples}")
         if not (beta is None or 0.0 < beta):

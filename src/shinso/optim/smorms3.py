@@ -22,6 +22,7 @@ from torch import Tensor
 from shinso.core.card import Card, Check, about, at_most
 from shinso.core.seed import generator
 from shinso.kernels.elementwise import minimum, sqrt
+from shinso.optim._checks import check_rate
 from shinso.optim._elementwise import AbstractElementwise, Group
 from shinso.optim._walk import along, walk, weights
 
@@ -35,8 +36,7 @@ class SMORMS3(AbstractElementwise):
 
     def __init__(self, params: Any, lr: float | Tensor = 1e-3, *, eps: float = 1e-16, weight_decay: float = 0.0,
                  maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         if not 0.0 < eps:
             raise ValueError(f"Invalid epsilon value: {eps}")
         if not 0.0 <= weight_decay:

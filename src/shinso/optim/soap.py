@@ -25,6 +25,7 @@ from torch.optim.adamw import adamw
 
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.seed import generator
+from shinso.optim._checks import check_rate
 from shinso.optim._lean import AbstractLean
 from shinso.optim._walk import walk
 
@@ -41,8 +42,7 @@ class SOAP(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncomp
     def __init__(self, params: Any, lr: float | Tensor = 3e-3, betas: tuple[float, float] = (0.95, 0.95),
                  eps: float = 1e-8, weight_decay: float = 0.01, *, precondition_frequency: int = 10,
                  max_dimension: int = 10_000, maximize: bool = False):
-        if not 0.0 <= lr:
-            raise ValueError(f"Invalid learning rate: {lr}")
+        check_rate(lr)
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
