@@ -180,7 +180,7 @@ def test_it_is_used_as_any_optimiser():
 @pytest.mark.parametrize(("options", "message"), [
     ({"lr": -1}, "Invalid learning rate: -1"), ({"weight_decay": -1}, "Invalid weight_decay value: -1"),
     ({"momentum": -1}, "Invalid momentum value: -1"), ({"ns_steps": 100}, "Invalid ns_steps value: 100"),
-    ({"ns_coefficients": (1, 2)}, "Invalid ns_coefficients"), ({"adjust_lr_fn": "x"}, "Adjust learning rate function x is not supported"),
+    ({"ns_coefficients": (1, 2)}, "Invalid ns_coefficients"), ({"adjust_lr_fn": "x"}, "Adjust .* x is not supported"),
 ])
 def test_impossible_options_are_refused_in_torchs_words(options, message):
     with pytest.raises(ValueError, match=message):
