@@ -9,6 +9,7 @@ shifted crops are those of He et al. 2016 for CIFAR-10.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import final
 
 import torch
@@ -81,16 +82,45 @@ class Handwriting:
         n, _, height, width = inputs.shape
         move = self.move or ShiftScaleRotate(seed=self.seed, scale=0.18, rotate=14, shear=0.3)
         draw = uniforms(index, 33, seed=self.seed + 1, epoch=epoch).mul_(2).sub_(1)
-        net = draw[:, 1:].view(n, 2, 4, 4) * self.bend
-        bend = F.interpolate(net, size=(height, width), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+        net = draw[:, 1:].reshape(n, 2, 4, 4) * self.bend
+        bend = between(between(net, height, 2), width, 3).permute(0, 2, 3, 1)
         grid = move.grid(index, epoch, height, width)
         grid += bend * torch.tensor([2 / width, 2 / height], device=inputs.device)
         pixels = inputs if inputs.is_floating_point() else inputs.to(torch.float32)
         moved = F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
         share = draw[:, 0].view(n, 1, 1, 1) * self.pen
-        thick, thin = F.max_pool2d(moved, 3, 1, 1), -F.max_pool2d(-moved, 3, 1, 1)
-        moved = torch.where(share > 0, torch.lerp(moved, thick, share), torch.lerp(moved, thin, -share))
+        thick = torch.where(share > 0, 1.0, -1.0)  # the minimum is the maximum of the negative
+        moved = torch.lerp(moved, largest_around(moved * thick).mul_(thick), share.abs())
         return moved if inputs.is_floating_point() else moved.round_().clamp_(0, 255).to(inputs.dtype)
+
+
+def between(net: Tensor, size: int, axis: int) -> Tensor:
+    """`size` smooth values, bicubic, through the four along `axis`; term by term, so that no batch rounds otherwise."""
+    weights = _weights(size).to(net)
+    shape = [1] * net.dim()
+    shape[axis] = size
+    first, *others = (net.narrow(axis, k, 1) * weights[k].view(shape) for k in range(4))
+    for term in others:
+        first += term
+    return first
+
+
+@cache
+def _weights(size: int) -> Tensor:
+    """(4, size): what each of four values adds to the places between them."""
+    return F.interpolate(torch.eye(4).view(4, 1, 4, 1), size=(size, 1), mode="bicubic", align_corners=True).view(4, -1)
+
+
+def largest_around(pixels: Tensor) -> Tensor:
+    """The 3x3 maximum inside each picture (..., height, width): along one axis, then the other, with whole vectors."""
+    for axis in (2, 3):
+        inner, size = pixels.clone(), pixels.shape[axis]
+        here, there = inner.narrow(axis, 0, size - 1), pixels.narrow(axis, 1, size - 1)
+        torch.maximum(here, there, out=here)
+        here, there = inner.narrow(axis, 1, size - 1), pixels.narrow(axis, 0, size - 1)
+        pixels = inner
+        torch.maximum(here, there, out=here)
+    return pixels
 
 
 @final
