@@ -42,6 +42,22 @@ def test_files_are_answered_with_label_and_probability(real, trained, photograph
     assert right >= 16
 
 
+def test_the_likeliest_answers_are_ranked(real, trained, photographs):
+    files = [path for path, _ in photographs[:3]]
+    one, three = (json.loads(real("predict", trained, *files, "--top", top, "--json").out) for top in (1, 3))
+    assert all("top" not in a for a in one)
+    for a, b in zip(one, three, strict=True):
+        shares = [found["probability"] for found in b["top"]]
+        assert len(shares) == 3 and shares == sorted(shares, reverse=True) and sum(shares) <= 1 + 1e-6
+        assert {name: b[name] for name in a} == a and b["top"][0]["label"] == a["label"]
+    every = json.loads(real("predict", trained, files[0], "--top", 99, "--json").out)[0]["top"]
+    assert len(every) == 10 and sum(found["probability"] for found in every) == pytest.approx(1)
+    (line,) = real("predict", trained, files[0], "--top", 2).out.splitlines()
+    assert len(line.split("\t")) == 5
+    said = real("predict", trained, files[0], "--top", 0)
+    assert said.code == 2 and said.err.count("\n") == 1
+
+
 def test_bad_files_are_a_line_each_and_the_others_are_answered(real, trained, photographs, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     good = photographs[0][0]

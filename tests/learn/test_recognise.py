@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from shinso.catalogue import index
 from shinso.core.errors import UserError
 from shinso.core.place import Place
-from shinso.learn.recognise import Recognition, recognise, rule, smoothed
+from shinso.learn.recognise import Recognition, balanced, recognise, rule, smoothed
 
 SMALL = Recognition(epochs=1, batch_size=50, augment=False)
 
@@ -107,3 +109,64 @@ def test_a_setup_may_add_fields_and_change_defaults():
         depth: int = 3
 
     assert Setup().lr == 0.5 and Setup().epochs == 10 and isinstance(Setup(depth=4), Recognition)
+
+
+def test_balanced_shares_give_every_class_the_same_weight_in_the_loss():
+    targets = torch.tensor([0] * 6 + [1] * 3 + [3])
+    shares = balanced(targets, 4)
+    assert shares.tolist() == pytest.approx([10 / 18, 10 / 9, 0.0, 10 / 3])
+    assert float(shares[targets].mean()) == pytest.approx(1.0)
+    assert balanced(targets[:0], 4).tolist() == [0.0] * 4
+    logits = torch.randn(10, 4)
+    each = nn.functional.cross_entropy(logits, targets, reduction="none")
+    found = smoothed(0.0, nn.Identity(), (logits, targets), torch.Generator(), shares=shares)["loss"]
+    torch.testing.assert_close(found, torch.stack([each[targets == c].mean() for c in (0, 1, 3)]).mean())
+
+
+def skewed(folder):
+    """Two kinds of pictures that overlap, 200 of one and 20 of the other, in equal parts in validation and test."""
+    rng = np.random.default_rng(0)
+    for part, counts in {"train": (200, 20), "validation": (10, 10), "test": (20, 20)}.items():
+        for title, count, level in zip(("犬", "猫"), counts, (120, 135), strict=True):
+            (folder / part / title).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.normal(level + rng.normal(0, 8), 20, (28, 28, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / part / title / f"{i}.png")
+    return f"folder:{folder}@28"
+
+
+def test_balanced_classes_find_the_rare_one(tmp_path):
+    data, found = skewed(tmp_path), {}
+    for choice in ("none", "balanced"):
+        setup = replace(SMALL, data=data, epochs=20, batch_size=44, class_weights=choice, optimiser="adam", lr=0.05)
+        program = recognise(setup, Place(), network)
+        for i in range(program.total):
+            program.step(i)
+        found[choice] = program.evaluate("test")["accuracy"]
+    assert found["none"] < found["balanced"] - 0.05
+
+
+def test_with_the_mirror_an_answer_does_not_know_left_from_right(tmp_path):
+    data = skewed(tmp_path / "data")
+    plain, both = (recognise(replace(SMALL, data=data, tta=tta), Place(), pixelwise) for tta in (False, True))
+    pixels = np.random.default_rng(1).integers(0, 256, (28, 28, 3), np.uint8)
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    for file, turned in zip(files, (pixels, pixels[:, ::-1]), strict=True):
+        Image.fromarray(turned).save(file)
+    one, turned = (dict(ranking) for ranking in plain.rank(files, 2))
+    mean, same = (dict(ranking) for ranking in both.rank(files, 2))
+    assert one != pytest.approx(turned, abs=1e-3) and mean == pytest.approx(same)
+    assert mean == pytest.approx({title: (one[title] + turned[title]) / 2 for title in one}, abs=1e-6)
+    assert both.predict(files)[0] == both.rank(files, 1)[0][0]
+    assert plain.evaluate("test") != both.evaluate("test") and both.pictures().keys() >= {"confusion"}
+    assert float(plain.step(0)["loss"]) == float(both.step(0)["loss"])
+
+
+def pixelwise(about):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 28 * 28, len(about.classes)))
+
+
+def test_writing_has_no_mirror():
+    with pytest.raises(UserError, match="another sign"):
+        recognise(replace(SMALL, tta=True), Place(), network)

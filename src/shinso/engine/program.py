@@ -47,6 +47,13 @@ class Predicts(Protocol):
 
 
 @runtime_checkable
+class Ranks(Protocol):
+    """A program that has several answers for a file: (label, probability), at most `count`, the likeliest first."""
+
+    def rank(self, files: Sequence[Path], count: int) -> list[list[tuple[str, float]]]: ...
+
+
+@runtime_checkable
 class Pictured(Protocol):
     """A program that shows what it has learned, as uint8 images (height, width, 3) by file name without suffix."""
 

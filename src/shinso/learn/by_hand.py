@@ -116,6 +116,9 @@ class ByHand:
     def predict(self, files: Sequence[Path]) -> list[tuple[str, float]]:
         return classify.predict(self.module, self.data.about, files)
 
+    def rank(self, files: Sequence[Path], count: int) -> list[list[tuple[str, float]]]:
+        return classify.rank(self.module, self.data.about, files, count)
+
     def _memory(self) -> dict[str, Any]:
         """What the rule remembers: its numbers, and its arrays by the parameters' names."""
         kept = {name: value for name, value in vars(self.rule).items() if isinstance(value, (int, float, dict))}

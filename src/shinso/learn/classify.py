@@ -30,9 +30,14 @@ def hits(model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
     return {"loss": loss, "accuracy": (logits.argmax(1) == targets).float()}
 
 
-@torch.no_grad()
 def predict(model: nn.Module, about: Description, files: Sequence[Path]) -> list[tuple[str, float]]:
     """The likeliest class of each image file and its probability."""
+    return [ranking[0] for ranking in rank(model, about, files, 1)]
+
+
+@torch.no_grad()
+def rank(model: nn.Module, about: Description, files: Sequence[Path], count: int) -> list[list[tuple[str, float]]]:
+    """The `count` likeliest classes of each image file with their probabilities, the likeliest first."""
     if about.form == "points":
         raise UserError(about.name, "a network trained on points reads no pictures", "train on images to predict files")
     from shinso.data.prepare import prepare
@@ -41,8 +46,8 @@ def predict(model: nn.Module, about: Description, files: Sequence[Path]) -> list
     answers = []
     for file in files:
         inputs = to_float(prepare(file, about)[None].to(next(model.parameters()).device), about)
-        probability, index = model(inputs).float().softmax(1)[0].max(0)
-        answers.append((about.classes[int(index)], float(probability)))
+        shares, best = model(inputs).float().softmax(1)[0].topk(min(count, len(about.classes)))
+        answers.append([(about.classes[i], share) for i, share in zip(best.tolist(), shares.tolist(), strict=True)])
     return answers
 
 
@@ -67,7 +72,7 @@ def pictures(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
     return shown
 
 
-CLASSIFY = Task(objective=cross_entropy, measure=hits, pictures=pictures, predict=predict)
+CLASSIFY = Task(objective=cross_entropy, measure=hits, pictures=pictures, predict=predict, rank=rank)
 
 
 def _draw_confusion(counts: Tensor, classes: Sequence[str]) -> np.ndarray:

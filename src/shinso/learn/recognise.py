@@ -4,10 +4,12 @@ A system makes its Setup from `Recognition` and builds with `recognise`; what is
 adds. Weights decay except biases and the scales of normalisations, and convolutions compute with channels last.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -19,10 +21,12 @@ from shinso.core.place import Place
 from shinso.core.seed import drawing_from, drawing_with
 from shinso.core.setup import in_range
 from shinso.data.augment import FlipCrop, Handwriting
-from shinso.data.examples import Description, open_data
+from shinso.data.examples import Dataset, Description, open_data
 from shinso.learn.choices import FUSED, SCHEDULES, first_order
 from shinso.learn.classify import CLASSIFY
-from shinso.learn.supervised import Batch, Plan, Supervised
+from shinso.learn.foreign_weights import freeze, load_weights, pixels, read_weights
+from shinso.learn.mirrored import mirroring
+from shinso.learn.supervised import Batch, Plan, Supervised, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,7 @@ class Recognition:
     """What can be chosen wherever pictures are classified."""
 
     data: str = "digits"
-    """data set: digits, mnist, fashion-mnist, cifar10, folder:PATH, or folder:PATH@SIZE"""
+    """data set: digits, mnist, fashion-mnist, cifar10, dogs-vs-cats, caltech101, folder:PATH, or folder:PATH@SIZE"""
     epochs: int = 10
     """passes over the training part"""
     batch_size: int = 128
@@ -53,6 +57,14 @@ class Recognition:
     """decay of averaged weights, for example 0.999, which are then what is evaluated and exported; none: no average"""
     augment: bool = True
     """change the training images a little, a new way every time: bend and shift writing, mirror and shift pictures"""
+    weights: str | None = None
+    """start from a published state_dict, a .safetensors or .pth file of torchvision's or timm's names; none: anew"""
+    freeze: bool = False
+    """train the last layer alone, as a new answer to what `weights` already sees"""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: every class counts the same in the loss, however few its examples are"""
+    tta: bool = False
+    """answer by the mean of a picture and its mirror image, in evaluations and predictions: test-time augmentation"""
     patience: int = 0
     """evaluations without improvement before stopping early; 0: never"""
     seed: int = 0
@@ -69,21 +81,62 @@ def recognise(setup: Recognition, place: Place, network: Callable[[Description],
         raise UserError(f"data '{setup.data}'", f"this network reads images of at least {smallest}x{smallest}, "
                         f"these are {given}", f"use folder:PATH@{max(smallest, 32)}, or a smaller network")
     with drawing_from(setup.seed, "weights"):
-        model = network(data.about).to(place.device, memory_format=torch.channels_last)  # pyright: ignore
+        model = network(data.about)
+    data = _begun_elsewhere(setup, model, data)
+    model = model.to(place.device, memory_format=torch.channels_last)  # pyright: ignore
     change = Handwriting if data.about.form == "handwriting" else FlipCrop
     plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=SCHEDULES[setup.schedule],
                 ema=setup.ema, closure=setup.optimiser not in FUSED, accumulate=setup.accumulate,
                 augment=change(seed=setup.seed) if setup.augment else None)
-    task = replace(CLASSIFY, objective=partial(smoothed, setup.label_smoothing))
-    return Supervised(model, rule(setup, model, place.device), task, data, plan, place)
+    return Supervised(model, rule(setup, model, place.device), _task(setup, data, place.device), data, plan, place)
 
 
-def smoothed(share: float, model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
-    """Cross entropy with targets (1 - share) one-hot + share / classes (Szegedy et al. 2015); dropout draws `noise`."""
+def _begun_elsewhere(setup: Recognition, model: nn.Module, data: Dataset) -> Dataset:
+    """Puts the weights that `setup` names into `model`; returns the data as these want them normalised."""
+    if setup.freeze and setup.weights is None:
+        raise UserError("freeze", "the last layer of a new network has nothing to build on", "give --weights FILE too")
+    if setup.weights is not None and len(data.train):  # without data, a run's own weights and description follow
+        path = Path(setup.weights).expanduser()
+        foreign = read_weights(path)
+        notes = load_weights(model, foreign, path)
+        if notes:
+            warnings.warn(f"{path}: {'; '.join(notes)}", stacklevel=3)
+        mean, std = pixels(model, foreign, data.about.shape[0])
+        data = replace(data, about=replace(data.about, mean=mean, std=std))
+    if setup.freeze:
+        freeze(model)
+    return data
+
+
+def _task(setup: Recognition, data: Dataset, device: str) -> Task:
+    """Classification with the losses and answers that `setup` chooses."""
+    shares = balanced(data.train.targets, len(data.about.classes)).to(device) if setup.class_weights != "none" else None
+    task = replace(CLASSIFY, objective=partial(smoothed, setup.label_smoothing, shares=shares))
+    if setup.tta and data.about.form != "picture":
+        raise UserError("tta", "the mirror image of writing is another sign", "leave it out, or train on pictures")
+    return mirroring(task) if setup.tta else task
+
+
+def balanced(targets: Tensor, classes: int) -> Tensor:
+    """n / (K n_c) for each class c, float32 (classes,): its mean over the examples is 1; 0 for a class without any."""
+    counts = targets.bincount(minlength=classes)
+    present = int((counts > 0).sum())
+    return torch.where(counts > 0, len(targets) / (max(1, present) * counts.clamp(min=1)), 0.0).float()
+
+
+def smoothed(share: float, model: nn.Module, batch: Batch, noise: Generator, *,
+             shares: Tensor | None = None) -> dict[str, Tensor]:
+    """Cross entropy with targets (1 - share) one-hot + share / classes (Szegedy et al. 2015); dropout draws `noise`.
+
+    With `shares` (classes,) each example counts as its class does.
+    """
     inputs, targets = batch
     with drawing_with(noise):
         scores = model(inputs)
-    return {"loss": F.cross_entropy(scores, targets, label_smoothing=share)}
+    if shares is None:
+        return {"loss": F.cross_entropy(scores, targets, label_smoothing=share)}
+    each = F.cross_entropy(scores, targets, label_smoothing=share, reduction="none")
+    return {"loss": (each * shares[targets]).mean()}
 
 
 def rule(setup: Recognition, model: nn.Module, device: str) -> torch.optim.Optimizer:
