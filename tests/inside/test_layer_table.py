@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from shinso.inside.layer_table import CARD, Layer, as_json, grouped, layers
+from shinso.inside.layer_table import CARD, Layer, as_json, grouped, layers, products
 from shinso.kernels.conv_pool import conv_relu_pool
 
 
@@ -55,6 +55,10 @@ def test_products_belong_to_the_module_that_makes_them():
     assert BY_NAME["blocks.1.conv2"].products == 5 * 5 * 9 * 36
     assert BY_NAME["top"].products == 50
     assert BY_NAME["blocks.1.bn"].products == 0
+
+
+def test_the_sum_of_products_can_be_had_alone():
+    assert products(Own(), torch.zeros(2, 3, 12, 12)) == sum(row.products for row in ROWS)
 
 
 def test_what_is_not_reached_has_a_row_without_a_shape():

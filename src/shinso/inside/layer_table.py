@@ -13,7 +13,7 @@ native code. Weights that the example does not reach have a row without a shape.
 of its parameters stand in three layers, and more than nine tenths of its work is done by all the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from json import dumps
 from math import prod
@@ -68,6 +68,15 @@ def layers(network: nn.Module, example: Tensor) -> list[Layer]:
     return table.rows()
 
 
+@torch.no_grad()
+def products(network: nn.Module, example: Tensor) -> int:
+    """The sum of that column alone."""
+    counted: list[int] = []
+    with watching(network), _Products(counted.append):
+        network(example)
+    return sum(counted) // max(1, len(example))
+
+
 def grouped(rows: Sequence[Layer], most: int) -> list[Layer]:
     """At most `most` rows where names allow it: modules in place of their parts, as deep down as possible."""
     deepest = max((row.name.count(".") + 1 for row in rows), default=1)
@@ -95,7 +104,7 @@ class _Table:
 
     def __init__(self, network: nn.Module, example: Tensor):
         self.network, self.examples = network, max(1, len(example))
-        self.follow, self.counter = Following(example), _Products(self)
+        self.follow, self.counter = Following(example), _Products(self.count)
         if example.dim() != 4:
             self.follow.fields.clear()
         self.names = {module: name for name, module in network.named_modules()}
@@ -105,6 +114,10 @@ class _Table:
 
     def enter(self, module: nn.Module, _inputs: object) -> None:
         self.at_work.append(self.names[module])
+
+    def count(self, products: int) -> None:
+        name = self.at_work[-1]
+        self.products[name] = self.products.get(name, 0) + products
 
     def see(self, name: str, module: nn.Module, output: Tensor) -> None:
         self.at_work.pop()
@@ -140,23 +153,21 @@ def _each_weight_once(network: nn.Module, rows: Sequence[Layer]) -> list[Layer]:
 class _Products(AbstractWatch):
     """(2) and (3), counted at every convolution and matrix product."""
 
-    def __init__(self, table: _Table):
+    def __init__(self, count: Callable[[int], None]):
         super().__init__()
         from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
         def attention(query: Tensor, key: Tensor, value: Tensor, *_: object, **__: object) -> int:
             return sdpa_flop_count(query.shape, key.shape, value.shape)
 
-        on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # the one that the table lacks
-        self.table, self.known = table, {on_cpu: attention, **flop_registry}
+        on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # the one that torch's table lacks
+        self.count, self.known = count, {on_cpu: attention, **flop_registry}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
-        count = self.known.get(func.overloadpacket)
-        if count is not None:
-            name = self.table.at_work[-1] if self.table.at_work else ""
-            twice = count(*args, **(kwargs or {}), out_val=output)
-            self.table.products[name] = self.table.products.get(name, 0) + twice // 2
+        twice = self.known.get(func.overloadpacket)
+        if twice is not None:
+            self.count(twice(*args, **(kwargs or {}), out_val=output) // 2)
         return output
 
 
@@ -201,7 +212,7 @@ def products_are_those_of_the_layer_list() -> Check:
 
     Source: equations (2) and (3)
     """
-    return exactly(sum(row.products for row in _vgg_16_rows()), 15_470_264_320)
+    return exactly(products(_vgg_16(), torch.empty(1, 3, 224, 224, device="meta")), 15_470_264_320)
 
 
 def nine_tenths_of_the_parameters_are_in_three_layers() -> Check:

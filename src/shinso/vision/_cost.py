@@ -1,13 +1,16 @@
 """What a network costs: trained parameters, multiplications and connections, counted on the real layers.
 
-A layer that is more than one convolution or linear map says its own count with `products_of(output)` or
-`connections_of(output)`.
+A layer that connects in a way of its own says how with `connections_of(output)`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
+
+from shinso.inside import layer_table
+from shinso.inside.watching import watching
 
 
 def trained(module: nn.Module) -> int:
@@ -16,40 +19,26 @@ def trained(module: nn.Module) -> int:
 
 
 def products(network: nn.Module, shape: Sequence[int]) -> int:
-    """Multiplications of convolutions and linear layers for one input of `shape`: weights times places."""
-
-    def count(layer: nn.Module, output: Tensor) -> int:
-        return layer.get_parameter("weight").numel() * _places(output)
-
-    return sum(_each_layer(network, shape, "products_of", count).values())
+    """Multiplications for one input of `shape` in evaluation mode, on the network's device or on none (meta)."""
+    return layer_table.products(network, _zeros(network, shape))
 
 
+@torch.no_grad()
 def connections(network: nn.Module, shape: Sequence[int]) -> dict[str, int]:
     """Connections of each layer as LeCun et al. count them: every weight and every bias, once for each place."""
-
-    def count(layer: nn.Module, output: Tensor) -> int:
-        return trained(layer) * _places(output)
-
-    return _each_layer(network, shape, "connections_of", count)
-
-
-def _places(output: Tensor) -> int:
-    return output[0].numel() // output.shape[1]
-
-
-def _each_layer(network: nn.Module, shape: Sequence[int], own: str,
-                count: Callable[[nn.Module, Tensor], int]) -> dict[str, int]:
     counted: dict[str, int] = {}
-    handles = []
-    for name, layer in network.named_modules():
-        if hasattr(layer, own) or isinstance(layer, (nn.Conv2d, nn.Linear)):
 
-            def look(layer: nn.Module, _inputs: object, output: Tensor, name: str = name) -> None:
-                counted[name] = getattr(layer, own)(output) if hasattr(layer, own) else count(layer, output)
+    def count(name: str, layer: nn.Module, output: Tensor) -> None:
+        if hasattr(layer, "connections_of"):
+            counted[name] = layer.connections_of(output)  # pyright: ignore[reportCallIssue]
+        elif isinstance(layer, (nn.Conv2d, nn.Linear)):
+            counted[name] = trained(layer) * (output[0].numel() // output.shape[1])
 
-            handles.append(layer.register_forward_hook(look))
-    with torch.no_grad():
-        network(torch.zeros(1, *shape))
-    for handle in handles:
-        handle.remove()
+    with watching(network, count):
+        network(_zeros(network, shape))
     return counted
+
+
+def _zeros(network: nn.Module, shape: Sequence[int]) -> Tensor:
+    some = next(chain(network.parameters(), network.buffers()), torch.zeros(()))
+    return torch.zeros(1, *shape, device=some.device)

@@ -146,10 +146,6 @@ class ConvPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return conv_relu_pool(x, self.weight, self.bias, self.padding)
 
-    def products_of(self, output: Tensor) -> int:
-        """The convolution has four places for each one that the pool keeps."""
-        return self.weight.numel() * output[0, 0].numel() * 4
-
 
 def original() -> nn.Sequential:
     """The network of 1998 for (batch, 1, 28, 28), framed to the paper's 32x32."""
