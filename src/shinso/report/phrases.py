@@ -78,6 +78,8 @@ PHRASES: dict[str, tuple[str, str]] = {
     "picture.samples": ("Samples drawn from the model", "モデルから生成した標本"),
     "picture.confusion": ("Confusion matrix on the test data: rows are the truth, columns the answers",
                           "テストデータの混同行列 (行: 正解、列: 予測)"),
+    "picture.mistakes": ("Mistakes on the test data, the most confident first: truth → answer",
+                         "テストデータでの誤り。確信の強い順 (正解 → 予測)"),
     "picture.walk": ("The path with its start, and its distance beside the closed form",
                      "初期点からの軌跡と、閉じた式による距離"),
     "picture.rates": ("What one step does to the distance at other learning rates",
