@@ -13,7 +13,8 @@ TOYS = ("two-moons", "circles", "spirals", "xor")
 
 
 def test_the_names_are_found_by_path():
-    assert set(data_sets()) == {"cifar10", "described", "digits", "fashion-mnist", "folder", "mnist", *TOYS}
+    assert set(data_sets()) == {"caltech101", "cifar10", "described", "digits", "dogs-vs-cats", "fashion-mnist",
+                                "folder", "mnist", *TOYS}
 
 
 def test_a_misspelt_name_is_met_with_the_nearest():
