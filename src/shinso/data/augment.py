@@ -8,6 +8,7 @@ theta, k, log s and t are uniform on symmetric intervals. Simard, Steinkraus and
 shifted crops are those of He et al. 2016 for CIFAR-10.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import final
@@ -147,3 +148,16 @@ class FlipCrop:
         place = (rows * wide.shape[3])[:, :, None] + columns[:, None, :]
         place = place.view(n, 1, -1).expand(n, channels, -1)
         return wide.flatten(2).gather(2, place).view(n, channels, height, width)
+
+
+@final
+@dataclass(frozen=True)
+class Chain:
+    """One change after another, `changes` being any such as those here: (inputs, index, epoch) -> inputs."""
+
+    changes: tuple[Callable[[Tensor, Tensor, int], Tensor], ...]
+
+    def __call__(self, inputs: Tensor, index: Tensor, epoch: int) -> Tensor:
+        for change in self.changes:
+            inputs = change(inputs, index, epoch)
+        return inputs

@@ -19,6 +19,7 @@ from torch import Tensor
 from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.seed import generator
 from shinso.data.examples import Description, Examples, Split, to_float
+from shinso.data.mixup import Mixup, mixed, shares
 from shinso.kernels.gather import normalised_rows
 
 Augment = Callable[[Tensor, Tensor, int], Tensor]
@@ -30,16 +31,16 @@ class Batches:
     """An endless stream of (inputs float32 on `device`, targets) from one split, resident or on disk.
 
     With `part` (r, n) it gives the r-th of n parts of every batch, and `share` says how much of the batch that was: of
-    a batch of fewer than n examples some get its first example and the share 0.
+    a batch of fewer than n examples some get its first example and the share 0. With `mix` the targets are shares of
+    the classes, float32 (n, classes).
     """
 
     ahead = 3
     """batches that a split on disk prepares in advance; reading ahead is no part of the state"""
 
     def __init__(self, examples: Split, about: Description, batch_size: int, *, seed: int, device: str = "cpu",
-                 augment: Augment | None = None, part: tuple[int, int] = (0, 1)):
-        self.part = part
-        self.share = 1.0
+                 augment: Augment | None = None, mix: Mixup | None = None, part: tuple[int, int] = (0, 1)):
+        self.mix, self.part, self.share = mix, part, 1.0
         self.about, self.batch_size, self.seed, self.augment = about, batch_size, seed, augment
         self.split = examples.to(device)
         self.targets = self.split.targets
@@ -60,9 +61,21 @@ class Batches:
             own = self._own(index)
             index, self.share = (own, len(own) / len(index)) if len(own) else (index[:1], 0.0)
             coming = torch.cat([self._own(batch) for batch in coming.split(self.batch_size)])
+        if self.mix is not None:
+            partners, _ = self.mix(coming, self.epoch, len(self.targets))
+            coming = torch.stack([coming, partners], 1).flatten()
         inputs = self._inputs(index)
+        targets = self.targets.index_select(0, index)
+        if self.mix is not None:
+            inputs, targets = self._mixed(self.mix, index, inputs, targets)
         self.split.expect(coming)
-        return inputs, self.targets.index_select(0, index)
+        return inputs, targets
+
+    def _mixed(self, mix: Mixup, index: Tensor, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        partners, share = mix(index, self.epoch, len(self.targets))
+        others = self.targets.index_select(0, partners)
+        return (mixed(inputs, self._inputs(partners), share),
+                shares(targets, others, share, len(self.about.classes)))
 
     def _own(self, batch: Tensor) -> Tensor:
         return batch.tensor_split(self.part[1])[self.part[0]]
