@@ -2,6 +2,8 @@
 
     python _published.py {"network": "torchvision:resnet18", "shape": [2, 3, 64, 64], "options": {}} OUT.safetensors
 
+`torchvision:googlenet/aux1` is a module of one, with inputs of this shape.
+
 Written: `state/<name>` for every weight and buffer, `input`, `output`, and `grad`, the input's gradient of the sum of
 outputs times -1..1. The network is in evaluation mode; its normalisations have statistics and scales other than 0, 1.
 """
@@ -21,6 +23,7 @@ def main(asked: str, out: str) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     package, _, name = given["network"].partition(":")
+    name, _, inside = name.partition("/")
     if package == "torchvision":
         import torchvision
 
@@ -29,7 +32,7 @@ def main(asked: str, out: str) -> None:
         import timm
 
         network = timm.create_model(name, pretrained=False, **given["options"])
-    network.eval()
+    network = network.get_submodule(inside).eval()
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
