@@ -1,9 +1,10 @@
 """The command line's own hooks: which evaluation is the best, what is written down, when a save is worth its time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, final
 
+from shinso.core.errors import UserError
 from shinso.core.record import plain
 from shinso.engine.hooks import Best
 from shinso.engine.loop import Hook, Row
@@ -53,6 +54,34 @@ class Judge:
         if state["figure"] is not None:
             self.best = Best(state["figure"], higher=state["higher"], patience=self.patience)
             self.best.restore(state)
+
+
+@final
+class Shield:
+    """Ends a run in order where a file of its data can no longer be read: what it learned until then can be saved.
+
+    Called as a hook it evaluates. `error` is what stopped the run; None until then.
+    """
+
+    def __init__(self, evaluate: Hook):
+        self.evaluate = evaluate
+        self.error: UserError | None = None
+
+    def __call__(self, row: Row, program: Program) -> bool:
+        try:
+            self.evaluate(row, program)
+        except UserError as error:
+            self.error = error
+        return self.error is not None
+
+    def rows(self, rows: Iterator[Row], program: Program) -> Iterator[Row]:
+        """`rows` up to a step that could not begin; an error that leaves the program half way is raised."""
+        try:
+            yield from rows
+        except UserError as error:
+            if not getattr(program, "unharmed", False):
+                raise
+            self.error = error
 
 
 @final

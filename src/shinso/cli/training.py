@@ -14,7 +14,7 @@ from typing import Any
 from shinso.catalogue import index
 from shinso.cli.following import follow, normalises, same_number, start_together
 from shinso.cli.layout import transient
-from shinso.cli.pace import Judge, Pace, Recorder, Timed
+from shinso.cli.pace import Judge, Pace, Recorder, Shield, Timed
 from shinso.cli.phrases import say
 from shinso.cli.progress import Progress
 from shinso.cli.settings import restored_setup
@@ -145,14 +145,16 @@ def _drive(course: Course, began: float, *, again: bool = False) -> int:
                                  before=lambda: _settle(folder, events))
     pace, save = Pace(store, every), Timed(store)
     paced = Timed(pace)
-    evaluating = [evaluate] if isinstance(program, Evaluated) else []
+    shield = Shield(evaluate)
+    evaluating = [evaluate if course.place.processes > 1 else shield] if isinstance(program, Evaluated) else []
     row: Row | None = None
     loop_began = time.perf_counter()
     _add(course, "start", loop_began - began)
     try:
         with wish, bar:
             if not judge.exhausted:
-                for row in run(program, watch, *evaluating, judge, recorder, ending, save, paced, start=course.start):
+                rows = run(program, watch, *evaluating, judge, recorder, ending, save, paced, start=course.start)
+                for row in rows if course.place.processes > 1 else shield.rows(rows, program):
                     bar.tick(row)
             if row is not None:
                 bar.finish(row)
@@ -168,9 +170,20 @@ def _drive(course: Course, began: float, *, again: bool = False) -> int:
             stack.callback(events.close)
     _take_times(course, loop_began, evaluate, [save, paced])
     done = row.step if row is not None else course.start
+    if shield.error is not None:
+        raise _saved(shield.error, course, done, learned=row is not None)
     if wish.signal is not None and done < total and not judge.exhausted:
         return interrupted(course, done, wish.exit_code)
     return finish(course, done)
+
+
+def _saved(error: UserError, course: Course, done: int, *, learned: bool) -> UserError:
+    """`error`, after saying how the run goes on once its data are mended."""
+    from shinso.cli.ending import interrupted
+
+    if learned:
+        interrupted(course, done, 2)
+    return error
 
 
 def _rewind(course: Course, hooks: Mapping[str, object]) -> int:

@@ -99,13 +99,15 @@ class Supervised:
         self.ema = EMA(model, plan.ema) if plan.ema is not None else None
         self.shown = self.ema.model if self.ema is not None else model
         self.last: Batch | None = None
+        self.unharmed = False
+        """whether a step that raised a UserError left all state as it was, so that it may be saved"""
 
     def step(self, i: int) -> Record:
         if self.plan.schedule is not None:
             factor = self.plan.schedule(i / self.total)
             for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
-        self.last = batch = self.batches.next()
+        self.last = batch = self._next()
         if self.place.processes > 1:  # each draws for its own examples, and no state of the others need be saved
             self.noise.manual_seed(derive(self.plan.seed, f"objective/{i}/{self.place.rank}"))
         if self.plan.closure:
@@ -118,6 +120,16 @@ class Supervised:
             if self.ema is not None:
                 self.ema.update()
         return {**terms, "loss": loss}
+
+    def _next(self) -> Batch:
+        """The next batch; where a file of it can no longer be read, everything stays as it was before the step."""
+        place = self.batches.state()
+        try:
+            return self.batches.next()
+        except UserError:
+            self.batches.restore(place)
+            self.unharmed = True
+            raise
 
     def _asked(self, batch: Batch) -> Record:
         """A step in which the optimiser asks for loss and gradient itself; every time the noise is the same."""
