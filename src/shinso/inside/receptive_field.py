@@ -60,8 +60,8 @@ def heeded(network: nn.Module, picture: Tensor, layer: str = "") -> Tensor:
         if name == layer:
             kept.append(output)
 
-    x = picture.detach().clone().requires_grad_()
     with torch.enable_grad(), watching(network, see):
+        x = picture.detach().clone().requires_grad_()
         network(x)
         output = kept[-1][:, :, kept[-1].shape[2] // 2, kept[-1].shape[3] // 2]
         (gradient,) = torch.autograd.grad(output.sum(), x)
@@ -101,7 +101,7 @@ def vgg_16_sees_212() -> Check:
 def a_7x7_convolution_on_top_sees_404() -> Check:
     """Its first full layer, made a 7x7 convolution, sees 404.
 
-    Source: Long, Shelhamer, Darrell 2015, section 4.1
+    Source: Long, Shelhamer, Darrell 2015, table 1
     """
     return exactly(of_layers((*VGG_16, (7, 1))).size, 404)
 
@@ -150,7 +150,7 @@ def the_gradient_begins_and_ends_there() -> Check:
 def influence_widens_as_a_square_root() -> Check:
     """Through 50 uniform 3x3 layers the influence has the variance 2 * 50 / 3 in pixels squared.
 
-    Source: Luo et al. 2016, theorem 1
+    Source: Luo et al. 2016, uniform weights
     """
     share, place = _influence(50)
     return about(float((share * place.square()).sum()), 100 / 3, 1e-9)

@@ -35,8 +35,10 @@ def watching(network: nn.Module, seen: Seen | None = None) -> Iterator[None]:
 
     Afterwards every part is in the mode it had and has only the hooks it had.
     """
-    modes = [(module, module.training) for module in network.modules()]
-    with ExitStack() as stack, torch.inference_mode(False), Openly():
+    modes, grad = [(module, module.training) for module in network.modules()], torch.is_grad_enabled()
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack, torch.inference_mode(False), torch.set_grad_enabled(grad), Openly():
+        torch.backends.mha.set_fastpath_enabled(False)  # attention, too, in its plain form
         if seen is not None:
             for name, module in network.named_modules():
                 stack.callback(module.register_forward_hook(_hook(name, seen)).remove)
@@ -44,6 +46,7 @@ def watching(network: nn.Module, seen: Seen | None = None) -> Iterator[None]:
         try:
             yield
         finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
             for module, mode in modes:
                 module.training = mode
 
