@@ -20,9 +20,13 @@ def follow(program: Program, place: Place, checkpoints: Path | None = None) -> i
         start = 0 if checkpoints is None else _caught_up(program, place, checkpoints)
         watch = Watch(every=1 if place.device == "cpu" else 50)
         wish = Interruptible()
-        with wish:
-            for _ in run(program, watch, team.EndTogether(place, wish, lambda: False), start=start):
-                pass
+        try:
+            with wish:
+                for _ in run(program, watch, team.EndTogether(place, wish, lambda: False), start=start):
+                    pass
+        except UserError as error:  # a file that went bad, say, in this one's part of the batch
+            error.alone = True
+            raise
     return 0
 
 

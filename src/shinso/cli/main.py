@@ -11,7 +11,7 @@ import click
 from shinso.cli.command import as_user_error, help_option, usage
 from shinso.cli.layout import definitions, styled
 from shinso.cli.phrases import say
-from shinso.core.errors import Diverged, Lost, UserError
+from shinso.core.errors import Diverged, UserError
 from shinso.core.place import process
 from shinso.core.setup import nearest
 
@@ -80,7 +80,7 @@ def run(args: list[str], *, debug: bool = False) -> int:
 
 
 def _explained(error: Exception) -> int:
-    if process()[0] and isinstance(error, (UserError, Diverged)) and not isinstance(error, Lost):
+    if process()[0] and isinstance(error, (UserError, Diverged)) and not getattr(error, "alone", False):
         return USER if isinstance(error, UserError) else DIVERGED  # the first process meets the same and says so
     if isinstance(error, UserError):
         return _fail(error.line(), USER)

@@ -7,6 +7,9 @@ class UserError(Exception):
     The command line prints `shinso: WHERE: WHAT. CURE.` on one line and exits with 2.
     """
 
+    alone = False
+    """whether, among several processes of a run, only this one meets it"""
+
     def __init__(self, where: object, what: str, cure: str):
         self.where, self.what, self.cure = str(where), what, cure
         super().__init__(self.line())
@@ -19,6 +22,8 @@ class UserError(Exception):
 
 class Lost(UserError):
     """Another process of this run has ended, so that process `rank` cannot go on."""
+
+    alone = True
 
     def __init__(self, rank: int):
         super().__init__(f"process {rank}", "another process of this run has ended",
