@@ -26,12 +26,14 @@ EVERY, SEEDS, TUNED_ON = 10, range(5), 100
 STORE = Path("records/c5_steps_to_loss/measured.json")
 """what was measured; a method that is there is not run again"""
 
+COLD = {"schedule": (1e6, 0.5, 100), "preconditioner": (0.99, 1.0), "friction": 3.0}
+"""Santa without the heat that its default has, which throws every rate out"""
 USUAL: dict[str, tuple[float, dict]] = {
     "adadelta": (1.0, {}), "adagrad": (1e-2, {}), "adagrad_da": (1e-2, {"centred": True}), "adam": (1e-3, {}),
     "adamax": (2e-3, {}), "adamw": (1e-3, {}), "adasecant": (1.0, {}), "eve": (1e-3, {}), "ftrl": (1e-2, {}),
     "lbfgs": (1.0, {"max_iter": 10, "line_search_fn": "strong_wolfe"}), "lion": (3e-4, {}), "nadam": (1e-3, {}),
     "proximal_adagrad": (1e-2, {}), "proximal_gd": (0.1, {}), "rmsprop": (1e-3, {}), "rmsprop_graves": (1e-4, {}),
-    "rprop": (1e-3, {}), "santa": (1e-3, {}), "sgd": (0.1, {}), "sgd momentum": (0.03, {"momentum": 0.9}),
+    "rprop": (1e-3, {}), "santa": (3e-2, COLD), "sgd": (0.1, {}), "sgd momentum": (0.03, {"momentum": 0.9}),
     "sgd nesterov": (0.03, {"momentum": 0.9, "nesterov": True}), "smorms3": (1e-3, {}), "muon": (1e-2, {}),
     "soap": (3e-3, {}), "schedule_free": (3e-3, {}), "gld": (0.1, {"beta": 1e8}), "sgld": (0.1, {"beta": 1e8}),
     "agd": (0.03, {}), "perturbed_gd": (0.1, {}), "perturbed_agd": (0.03, {}), "conjugate_gradient": (1.0, {}),
