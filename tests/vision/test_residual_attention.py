@@ -1,0 +1,103 @@
+"""The Residual Attention Network: its shapes, its masks, and what the 1 in 1 + M is for."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from shinso.core.errors import UserError
+from shinso.core.record import plain
+from shinso.engine.loop import run
+from shinso.vision import residual_attention as attention
+from shinso.vision._cost import trained
+
+
+@pytest.mark.parametrize(("layers", "paper", "within"), [(56, 31.9e6, 0.015), (92, 51.3e6, 0.025)])
+def test_the_networks_have_nearly_the_papers_size(layers, paper, within):
+    assert abs(trained(attention.on_paper(layers)) / paper - 1) <= within
+
+
+def test_stages_of_224_are_56_28_14_and_7_and_every_mask_goes_down_to_7():
+    network, stages, depths = attention.on_paper(56), [], []
+    for part in (*network.stages, network.last):
+        part.register_forward_hook(lambda _part, _given, x: stages.append(tuple(x.shape[1:])))
+    for part in network.modules():
+        if isinstance(part, attention.SoftMask):
+            part.bottom.register_forward_hook(lambda _part, _given, x: depths.append(tuple(x.shape[2:])))
+    with torch.device("meta"), torch.no_grad():
+        assert network(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)
+    assert stages == [(256, 56, 56), (512, 28, 28), (1024, 14, 14), (2048, 7, 7)]
+    assert depths == [(7, 7)] * 3
+
+
+@pytest.mark.parametrize(("modules", "layers"), [((1, 1, 1), 56), ((1, 2, 3), 92), ((12, 12, 12), 452)])
+def test_layers_on_the_trunk_are_20_and_12_for_each_module(modules, layers):
+    with torch.device("meta"):
+        network = attention.ResidualAttentionNetwork(modules, 3, 10, width=4, small=True)
+    assert sum(isinstance(part, (nn.Conv2d, nn.Linear)) and ".mask." not in name and "downsample" not in name
+               for name, part in network.named_modules()) == layers
+
+
+@pytest.mark.parametrize("gate", ["residual", "naive"])
+@pytest.mark.parametrize("value", [0.0, 0.25, 1.0])
+def test_a_module_weighs_its_trunk_by_its_mask(gate, value):
+    torch.manual_seed(0)
+    module, x = attention.AttentionModule(8, 1, gate=gate).eval(), torch.randn(2, 8, 6, 6)
+    module.mask = attention.Constant(value)
+    weight = value if gate == "naive" else 1 + value
+    assert torch.equal(module(x), module.after(weight * module.trunk(module.before(x))))
+
+
+@pytest.mark.parametrize("size", [(9, 9), (16, 12), (13, 7)])
+@pytest.mark.parametrize("pools", [1, 2, 3])
+def test_a_mask_has_its_inputs_shape_and_stays_between_0_and_1(size, pools):
+    torch.manual_seed(0)
+    x = torch.randn(2, 8, *size)
+    mask = attention.SoftMask(8, pools).eval()(x)
+    assert mask.shape == x.shape and 0 < float(mask.detach().min()) <= float(mask.detach().max()) < 1
+
+
+def test_a_mask_with_one_pool_is_its_steps_written_out():
+    torch.manual_seed(0)
+    mask, x = attention.SoftMask(8, 1).double().eval(), torch.randn(2, 8, 6, 6, dtype=torch.float64)
+
+    def unit(part, x):
+        y = x
+        for norm, conv in ((part.bn1, part.conv1), (part.bn2, part.conv2), (part.bn3, part.conv3)):
+            y = F.conv2d(F.relu(norm(y)), conv.weight, padding=conv.weight.shape[2] // 2)
+        return x + y
+
+    h = unit(mask.bottom[0], unit(mask.down[0][0], F.max_pool2d(x, 3, 2, 1)))
+    h = F.interpolate(h, (6, 6), mode="bilinear")
+    for i in (0, 3):
+        h = F.conv2d(F.relu(mask.gate[i](h)), mask.gate[i + 2].weight)
+    torch.testing.assert_close(mask(x), torch.sigmoid(h), rtol=1e-12, atol=1e-12)
+
+
+def test_every_part_learns():
+    torch.manual_seed(0)
+    network = attention.ResidualAttentionNetwork((1, 1, 1), 1, 3, width=4, small=True)
+    F.cross_entropy(network(torch.randn(4, 1, 16, 16)), torch.tensor([0, 1, 2, 0])).backward()
+    assert all(w.grad is not None and w.grad.isfinite().all() and w.grad.any() for w in network.parameters())
+
+
+def test_pictures_show_one_row_for_each_stage_that_has_modules():
+    program = attention.build(attention.VARIANTS["smoke"])
+    seen = attention.masks(program.model, torch.zeros(3, 1, 28, 28))
+    assert {name: tuple(mask.shape) for name, mask in seen.items()} == {"stages.2.1.mask": (3, 2, 2)}
+    assert program.pictures()["masks"].shape == (210, 800, 3)
+
+
+def test_wrong_modules_and_small_pictures_are_refused():
+    with pytest.raises(UserError, match="three numbers"):
+        attention.build(attention.Setup(modules=(1, 1)))
+    with pytest.raises(UserError, match="width"):
+        attention.build(attention.Setup(width=0))
+
+
+@pytest.mark.slow
+def test_the_default_reads_the_digits():
+    program = attention.build(attention.VARIANTS["default"])
+    for _ in run(program):
+        pass
+    assert plain(program.evaluate("test"))["accuracy"] > 0.8
