@@ -20,8 +20,12 @@ from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from, drawing_with
 from shinso.core.setup import in_range
-from shinso.data.augment import FlipCrop, Handwriting
+from shinso.data.augment import Chain, FlipCrop, Handwriting
+from shinso.data.batches import Augment
+from shinso.data.colour_jitter import ColourJitter
+from shinso.data.cutout import Cutout
 from shinso.data.examples import Dataset, Description, open_data
+from shinso.data.mixup import Mixup
 from shinso.learn.choices import FUSED, SCHEDULES, first_order
 from shinso.learn.classify import CLASSIFY
 from shinso.learn.foreign_weights import freeze, load_weights, pixels, read_weights
@@ -57,6 +61,12 @@ class Recognition:
     """decay of averaged weights, for example 0.999, which are then what is evaluated and exported; none: no average"""
     augment: bool = True
     """change the training images a little, a new way every time: bend and shift writing, mirror and shift pictures"""
+    colour: float = 0.0
+    """jitter of brightness, contrast and saturation of colour pictures, for example 0.4; 0: none"""
+    cutout: int = 0
+    """side of the square that is hidden in every training picture, pixels; 0: none"""
+    mixup: float = 0.0
+    """a of Beta(a, a), by which two training pictures and their labels are mixed, for example 0.2; 0: none"""
     weights: str | None = None
     """start from a published state_dict, a .safetensors or .pth file of torchvision's or timm's names; none: anew"""
     freeze: bool = False
@@ -75,6 +85,8 @@ def recognise(setup: Recognition, place: Place, network: Callable[[Description],
               smallest: int = 1) -> Supervised:
     """The training program of `network(description of the data)`, for images of at least `smallest` pixels a side."""
     in_range(setup, ("epochs", "batch_size", "accumulate", "lr"), ("momentum", "label_smoothing"))
+    if not (setup.colour >= 0 and setup.cutout >= 0 and setup.mixup >= 0):
+        raise UserError("colour, cutout, mixup", "a change of less than nothing", "give 0 to leave it out, or more")
     data = open_data(setup.data)
     if len(data.about.shape) != 3 or min(data.about.shape[1:]) < smallest:
         given = "x".join(map(str, data.about.shape[1:])) if len(data.about.shape) == 3 else "points"
@@ -84,11 +96,25 @@ def recognise(setup: Recognition, place: Place, network: Callable[[Description],
         model = network(data.about)
     data = _begun_elsewhere(setup, model, data)
     model = model.to(place.device, memory_format=torch.channels_last)  # pyright: ignore
-    change = Handwriting if data.about.form == "handwriting" else FlipCrop
     plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=SCHEDULES[setup.schedule],
                 ema=setup.ema, closure=setup.optimiser not in FUSED, accumulate=setup.accumulate,
-                augment=change(seed=setup.seed) if setup.augment else None)
+                augment=_changed(setup, data.about),
+                mix=Mixup(seed=setup.seed + 4, alpha=setup.mixup) if setup.mixup else None)
     return Supervised(model, rule(setup, model, place.device), _task(setup, data, place.device), data, plan, place)
+
+
+def _changed(setup: Recognition, about: Description) -> Augment | None:
+    """How a training picture changes each time it is seen."""
+    changes: list[Augment] = []
+    if setup.augment:
+        changes.append((Handwriting if about.form == "handwriting" else FlipCrop)(seed=setup.seed))
+    if setup.colour:
+        changes.append(ColourJitter(seed=setup.seed + 2, brightness=setup.colour, contrast=setup.colour,
+                                    saturation=setup.colour))
+    if setup.cutout:
+        fill = round(255 * sum(about.mean) / len(about.mean))  # as the paper's 0 behind normalisation
+        changes.append(Cutout(seed=setup.seed + 3, size=setup.cutout, fill=fill))
+    return changes[0] if len(changes) == 1 else Chain(tuple(changes)) if changes else None
 
 
 def _begun_elsewhere(setup: Recognition, model: nn.Module, data: Dataset) -> Dataset:
@@ -136,7 +162,8 @@ def smoothed(share: float, model: nn.Module, batch: Batch, noise: Generator, *,
     if shares is None:
         return {"loss": F.cross_entropy(scores, targets, label_smoothing=share)}
     each = F.cross_entropy(scores, targets, label_smoothing=share, reduction="none")
-    return {"loss": (each * shares[targets]).mean()}
+    weights = targets @ shares if targets.is_floating_point() else shares[targets]
+    return {"loss": (each * weights).mean()}
 
 
 def rule(setup: Recognition, model: nn.Module, device: str) -> torch.optim.Optimizer:

@@ -22,6 +22,7 @@ from shinso.core.record import Record
 from shinso.core.seed import derive, generator, put_back
 from shinso.data.batches import Augment, Batches, sweep
 from shinso.data.examples import Dataset, Description
+from shinso.data.mixup import Mixup
 from shinso.engine.team import whole_gradient
 from shinso.learn.blame import first_bad_layer
 from shinso.optim.clipping import clip_by_norm
@@ -68,6 +69,8 @@ class Plan:
     closure: bool = False
     """hand the optimiser a closure, for methods that ask for loss and gradient themselves, perhaps more than once"""
     augment: Augment | None = None
+    mix: Mixup | None = None
+    """mixtures of two examples; the objective then gets shares of the classes as targets, float32 (n, classes)"""
 
 
 @final
@@ -89,7 +92,7 @@ class Supervised:
             self.precision = nullcontext
         self.data, self.plan, self.place = data, plan, place
         self.batches = Batches(data.train, data.about, plan.batch_size, seed=plan.seed, device=place.device,
-                               augment=plan.augment, part=(place.rank, place.processes))
+                               augment=plan.augment, mix=plan.mix, part=(place.rank, place.processes))
         self.noise = generator(plan.seed, "objective", place.device)
         self.rhythm = max(1, self.batches.per_epoch)
         self.total = plan.epochs * self.batches.per_epoch
