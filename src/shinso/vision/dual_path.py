@@ -66,6 +66,8 @@ DESIGNS = {
 
 EPSILON = 1e-3
 """in every normalisation, as in the reference"""
+PIXELS = (124 / 255, 117 / 255, 104 / 255), (1 / (0.0167 * 255),) * 3
+"""mean and standard deviation of the pixels, on the 0..1 scale, for which the published weights were made"""
 
 
 @final
@@ -170,7 +172,7 @@ def from_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
     ours: dict[str, Tensor] = {}
     for name, tensor in state.items():
         words = name.split(".")
-        if words[0] == "classifier":
+        if words[0] != "features":
             ours[name] = tensor
         elif words[1] == "conv1_1":
             ours[".".join(["stem", "0" if words[2] == "conv" else "1", words[3]])] = tensor
