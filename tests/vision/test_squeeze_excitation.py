@@ -15,7 +15,7 @@ from shinso.vision._cost import trained
 slow = pytest.mark.slow
 
 
-@pytest.mark.parametrize("depth", [18, pytest.param(50, marks=slow)])
+@pytest.mark.parametrize("depth", [50, pytest.param(101, marks=slow)])
 def test_timms_weights_give_timms_answers(depth, tmp_path):
     state, theirs = published(f"timm:seresnet{depth}", (2, 3, 64, 64), tmp_path)
     ours = senet.SEResNet(depth)
