@@ -31,11 +31,11 @@ from shinso.learn.supervised import Supervised
 from shinso.nn.residual_block import Basic, Bottleneck, Form, Shortcuts, conv, draw_weights
 from shinso.vision._cost import products, trained
 
-Depth = Literal[18, 34, 50, 101, 152]
+Depth = Literal[10, 18, 34, 50, 101, 152]
 BLOCKS: dict[int, tuple[int, ...]] = {
-    18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
+    10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
 }  # fmt: skip
-"""blocks of each stage: table 1 of the paper"""
+"""blocks of each stage: table 1 of the paper, and 10 layers for a first try"""
 
 
 @final
@@ -253,8 +253,8 @@ CARD = Card(
 class Setup(Recognition):
     """What can be chosen."""
 
-    depth: Depth = 18
-    """layers: 18 and 34 of basic blocks, 50, 101 and 152 of bottlenecks"""
+    depth: Literal[10, 18, 34, 50, 101, 152] = 18
+    """layers: 18 and 34 of basic blocks (10 for a first try), 50, 101 and 152 of bottlenecks"""
     shortcuts: Literal["A", "B", "C", "none"] = "B"
     """A: zeros for new channels; B: 1x1 convolution where the shape changes; C: everywhere; none: a plain net"""
     form: Literal["v1.5", "v1"] = "v1.5"
@@ -269,7 +269,7 @@ class Setup(Recognition):
 
 
 VARIANTS = {
-    "smoke": Setup(width=4, epochs=1, batch_size=32, augment=False),
+    "smoke": Setup(depth=10, width=4, epochs=1, batch_size=32, augment=False),
     "default": Setup(width=16),
     "cifar10": Setup(data="cifar10", epochs=15, lr=0.1),
     "resnet50": Setup(depth=50, batch_size=64),
