@@ -6,12 +6,12 @@ import shutil
 import time
 from pathlib import Path
 
-from benchmarks.data import arrays
+from benchmarks.data import arrays, folder
 from benchmarks.publish import publish
 from benchmarks.race import race, table
 
 NAMES = ("c1_startup", "c2_loop", "c3_neighbour", "c4_time_to_97", "c5_steps_to_loss", "w1_mlp", "w2_cnn", "w3_lenet",
-         "w8_optimisers", "w9_autodiff")
+         "w4_resnet", "w8_optimisers", "w9_autodiff")
 
 
 def main() -> int:
@@ -30,15 +30,16 @@ def main() -> int:
             lines += module.report(chosen.rounds, chosen.seconds)
         else:
             for title, entries in module.races().items():
-                outcomes = race(entries, arrays(), rounds=chosen.rounds, seconds=chosen.seconds, steps=module.STEPS)
+                outcomes = race(entries, arrays(getattr(module, "DATA", "mnist")), rounds=chosen.rounds,
+                                seconds=chosen.seconds, steps=module.STEPS)
                 lines += [f"{title}:", "", *table(outcomes, module.BATCH), ""]
         lines.append(f"\n{chosen.rounds} rounds of {chosen.seconds} s; {time.perf_counter() - begin:.0f} s in all.")
         print("\n".join(lines), flush=True)
         fails += any("FAILS" in line for line in lines)
         if chosen.out:
             print(publish(name, lines, chosen.out))
-    if arrays.cache_info().currsize:
-        shutil.rmtree(arrays().parent)
+    if folder.cache_info().currsize:
+        shutil.rmtree(folder())
     return 1 if fails else 0
 
 

@@ -66,6 +66,15 @@ def lenet(data, options):
     return same_start(program, "lenet")
 
 
+def resnet(data, options):
+    from shinso.vision.cifar_resnet import VARIANTS, build
+
+    place = ready(options)
+    setup = replace(VARIANTS["cifar10"], batch_size=options["batch"], lr=options["lr"], momentum=options["momentum"],
+                    weight_decay=0.0, schedule="constant", augment=False, epochs=AGES)
+    return same_start(build(setup, place), "resnet20")
+
+
 def cnn(data, options):
     """The network of W2 put together from torch.nn and shinso.kernels, as a user would."""
     from shinso.kernels.conv_pool import conv_relu_pool

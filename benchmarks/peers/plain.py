@@ -1,7 +1,10 @@
 """Ordinary PyTorch with its data resident as float tensors: what every ratio is taken to; and its usual variations."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 
 def mlp() -> nn.Module:
@@ -24,16 +27,48 @@ def mlp3() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
-NETWORKS = {"mlp": mlp, "mlp3": mlp3, "lenet": lenet, "cnn": cnn}
+class Block(nn.Module):
+    """3x3, 3x3 and a shortcut of zeros for new channels, as CIFAR ResNets are usually written."""
+
+    def __init__(self, entering, width):
+        super().__init__()
+        self.stride, self.more = 1 if width == entering else 2, width - entering
+        self.conv1 = nn.Conv2d(entering, width, 3, self.stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.more:
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
+        return F.relu(y + x)
+
+
+def resnet20() -> nn.Module:
+    widths = [16, 16, 16, 16, 32, 32, 32, 64, 64, 64]
+    net = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+        *(Block(a, b) for a, b in pairwise(widths)),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
+    )
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return net
+
+
+NETWORKS = {"mlp": mlp, "mlp3": mlp3, "lenet": lenet, "cnn": cnn, "resnet20": resnet20}
 
 
 def normalised(data, part):
     pixels = torch.from_numpy(data[f"{part}_inputs"]).float() / 255
-    return (pixels - float(data["mean"])) / float(data["std"]), torch.from_numpy(data[f"{part}_targets"])
+    mean, std = (torch.as_tensor(data[name]).view(-1, 1, 1) for name in ("mean", "std"))
+    return (pixels - mean) / std, torch.from_numpy(data[f"{part}_targets"])
 
 
 class plain:
-    """options: network, optimiser, lr, batch, compile, channels_last, bf16"""
+    """options: network, optimiser, lr, momentum, batch, compile, channels_last, bf16"""
 
     def __init__(self, data, options):
         torch.manual_seed(0)
@@ -44,8 +79,11 @@ class plain:
         self.model = NETWORKS[options["network"]]()
         if options.get("channels_last"):
             self.model = self.model.to(memory_format=torch.channels_last)
-        rule = torch.optim.Adam if options["optimiser"] == "adam" else torch.optim.SGD
-        self.optimiser = rule(self.model.parameters(), lr=options["lr"])
+        if options["optimiser"] == "adam":
+            self.optimiser = torch.optim.Adam(self.model.parameters(), lr=options["lr"])
+        else:
+            momentum = options.get("momentum", 0)
+            self.optimiser = torch.optim.SGD(self.model.parameters(), lr=options["lr"], momentum=momentum)
         self.criterion = nn.CrossEntropyLoss()
         self.forward = torch.compile(self.model) if options.get("compile") else self.model
         self.order, self.place = torch.randperm(len(self.x)), 0
@@ -69,5 +107,7 @@ class plain:
     @torch.no_grad()
     def accuracy(self):
         x, y = self.test
+        self.model.eval()
         hits = sum(int((self.model(a).argmax(1) == b).sum()) for a, b in zip(x.split(1000), y.split(1000), strict=True))
+        self.model.train()
         return hits / len(y)
