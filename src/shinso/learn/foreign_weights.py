@@ -166,7 +166,8 @@ def _fitted(model: nn.Module, ours: Mapping[str, Tensor],
     unused = {name for name in state if name.lower().startswith("aux") and name.partition(".")[0] not in children}
     if unused:
         notes.append(f"{', '.join(sorted({name.partition('.')[0] for name in unused}))} left out")
-    counters = {name: value for name, value in ours.items() if name.endswith("num_batches_tracked")}
+    counters = {name: value for name, value in ours.items() if name.endswith("num_batches_tracked")
+                and name.replace("num_batches_tracked", "running_mean") in state}
     state = {name: value for name, value in state.items()
              if name not in unused and (name in ours or not name.endswith("num_batches_tracked"))}
     for name, value in state.items():

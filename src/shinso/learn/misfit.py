@@ -7,7 +7,7 @@ Names of which a whole layer is meant are written as the layer, and those that d
 import difflib
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from torch import Tensor
 
@@ -28,13 +28,10 @@ def misfit(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
     if extra:
         said.append(f"{_names(len(extra))} not known here: {_cut(list(grouped(extra, theirs)))}")
     if wrong:
-        shapes: dict[tuple[str, str], list[str]] = {}
-        for name in wrong:
-            shapes.setdefault((_size(theirs[name]), _size(ours[name])), []).append(name)
         layers = [name for name in ours if ours[name].dim()]  # counters have one shape in every network
-        words = [f"{', '.join(grouped(names, layers))} is {there}, not {here}"
-                 for (there, here), names in shapes.items()]
-        said.append(f"{len(wrong)} of another shape: {_cut(words)}")
+        words = [f"{label}: {_size(theirs[names[0]])}, not {_size(ours[names[0]])}"
+                 for label, names in grouped(wrong, layers).items()]
+        said.append(f"{_names(len(wrong))} of another shape, the first of each: {_cut(words)}")
     return "; ".join(said)
 
 
@@ -51,7 +48,7 @@ def grouped(names: Collection[str], known: Iterable[str]) -> dict[str, list[str]
         alike.setdefault(re.sub(r"\d+", "#", label), []).append(label)
     merged: dict[str, list[str]] = {}
     for labels in alike.values():
-        for part in (labels,) if _is_product(labels) else ((label,) for label in labels):
+        for part in _products(labels):
             merged[_braced(part)] = [name for label in part for name in layers[label]]
     assert meant == {name for members in merged.values() for name in members}  # noqa: S101 - nothing is left unsaid
     return merged
@@ -67,10 +64,14 @@ def _numbers(label: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", label))
 
 
-def _is_product(labels: Collection[str]) -> bool:
-    """Whether the numbers in the labels are all combinations of those that occur at each place."""
+def _products(labels: list[str], place: int = 0) -> Iterator[list[str]]:
+    """Parts of the labels whose numbers are all combinations of those that occur at each place."""
     there = {_numbers(label) for label in labels}
-    return len(there) == len(labels) and there == set(itertools.product(*map(set, zip(*there, strict=True))))
+    if there == set(itertools.product(*map(set, zip(*there, strict=True)))):
+        yield labels
+        return
+    for number in sorted({numbers[place] for numbers in there}):
+        yield from _products([label for label in labels if _numbers(label)[place] == number], place + 1)
 
 
 def _braced(labels: Collection[str]) -> str:
