@@ -6,7 +6,7 @@ from oracles import agree
 from torch import nn
 from torch.nn import functional as F
 
-from shinso.nn.inception_block import BasicConv2d, BiasedConv2d, Routes, draw_he, enlarged, layer, scaled
+from shinso.nn.inception_block import BasicConv2d, BiasedConv2d, Routes, bordered, draw_he, enlarged, layer, scaled
 
 
 def names(block: nn.Module) -> list[str]:
@@ -41,14 +41,17 @@ def test_routes_are_what_torchs_own_layers_compute():
 
 
 @pytest.mark.parametrize(("text", "side"), [("3x3:4", 9), ("3x3v:4", 7), ("3x3/2:4", 4), ("3x3/2p:4", 5), ("1x7:4", 9),
-                                            ("7x1v:4", 3), ("max", 9), ("mean", 9), ("max/2", 4), ("max/2p", 4)])
+                                            ("7x1v:4", 3), ("max", 9), ("mean", 9), ("max/2", 4), ("max/2p", 5)])
 def test_the_words_of_the_small_language_give_the_sizes_they_name(text, side):
     assert layer(text, 2)[0](torch.zeros(2, 2, 9, 9)).shape[2] == side
 
 
-def test_max_rounded_up_keeps_the_last_row():
-    assert layer("max/2p", 1)[0](torch.zeros(1, 1, 10, 10)).shape[2] == 5
-    assert layer("max/2", 1)[0](torch.zeros(1, 1, 10, 10)).shape[2] == 4
+@pytest.mark.parametrize("side", range(1, 12))
+def test_with_borders_all_routes_end_alike_whatever_the_size(side):
+    text = bordered("3x3/2:4 1x7:4 3x3v:4"), bordered("max/2"), bordered("1x1:4 3x3/2p:4")
+    assert text == ("3x3/2p:4 1x7:4 3x3:4", "max/2p", "1x1:4 3x3/2p:4")
+    block = Routes(2, dict(zip("abc", text, strict=True)), conv=BiasedConv2d)
+    assert block(torch.zeros(1, 2, side, side)).shape[2:] == ((side + 1) // 2,) * 2
 
 
 def test_what_is_no_layer_is_refused():

@@ -9,7 +9,7 @@ route is written as text, layers separated by spaces:
 
     3x3:96     96 maps, the picture keeps its size        3x3v:96      without a border of zeros
     3x3/2:96   every second place, without a border       3x3/2p:96    every second place, with a border
-    max avg    3x3 pooling, the picture keeps its size    max/2        every second place, max/2p: rounded up
+    max avg    3x3 pooling, the picture keeps its size    max/2        every second place, max/2p: with a border
     mean       avg that leaves the border out             1x3:96|3x1:96    both, side by side
 
 The surprise is small and breaks published weights: at the border `avg` divides by 9 whatever is there, and `mean` by
@@ -107,11 +107,16 @@ def layer(text: str, entering: int, *, width: float = 1.0, conv: Conv = BasicCon
         raise ValueError(f"Invalid layer: {text}")
     pool, height, wide, half, border, maps = found.groups()
     if pool:
-        return _pooling(pool, bool(half), rounded_up=border == "p"), entering
+        return _pooling(pool, bool(half), padded=border == "p"), entering
     size = (int(height), int(wide))
     padded = border == "p" or not (half or border)
     leaving = scaled(int(maps), width)
     return conv(entering, leaving, size, 2 if half else 1, (size[0] // 2, size[1] // 2) if padded else (0, 0)), leaving
+
+
+def bordered(text: str) -> str:
+    """The same layers, all with a border: small pictures are halved to 1x1 at last, and never to nothing."""
+    return text.replace("/2p", "/2").replace("/2", "/2p").replace("v:", ":")
 
 
 def scaled(maps: int, width: float) -> int:
@@ -133,9 +138,9 @@ def draw_he(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _pooling(kind: str, half: bool, *, rounded_up: bool) -> nn.Module:
+def _pooling(kind: str, half: bool, *, padded: bool) -> nn.Module:
     if half:
-        return nn.MaxPool2d(3, 2, ceil_mode=rounded_up)
+        return nn.MaxPool2d(3, 2, int(padded))
     return nn.MaxPool2d(3, 1, 1) if kind == "max" else nn.AvgPool2d(3, 1, 1, count_include_pad=kind == "avg")
 
 
