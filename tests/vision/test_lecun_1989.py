@@ -47,7 +47,7 @@ def test_the_retina_shows_digits_from_minus_one_to_one_and_without_their_frame()
                           antialias=True)
     torch.testing.assert_close(seen, whole, atol=1e-5, rtol=0)
     touched = (seen > 0).flatten(2).any(1)
-    assert touched.view(50, 16, 16)[:, [0, -1]].any(2).any(1).float().mean() > 0.5, "digits reach the upper or lower edge"
+    assert touched.view(50, 16, 16)[:, [0, -1]].any(2).any(1).float().mean() > 0.5, "digits reach an edge"
 
 
 def test_colours_become_grey():
