@@ -9,9 +9,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from shinso.core.errors import UserError
-from shinso.core.figure import pixels, sheet
 from shinso.data.batches import sweep
 from shinso.data.examples import Dataset, Description, to_float
+from shinso.learn.mistaken import draw_confusion, draw_mistakes
 from shinso.learn.supervised import Batch, Task
 from shinso.metrics.confusion import confusion
 
@@ -62,47 +62,14 @@ def pictures(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
     targets = data.test.targets.cpu()
     model.train()
     probability, predicted = logits.softmax(1).max(1)
-    shown = {"confusion": _draw_confusion(confusion(predicted, targets, len(data.about.classes)), data.about.classes)}
+    shown = {"confusion": draw_confusion(confusion(predicted, targets, len(data.about.classes)), data.about.classes)}
     wrong = (predicted != targets).nonzero().flatten()
     if len(data.about.shape) == 3 and len(wrong):
         worst = wrong[probability[wrong].argsort(descending=True)][:24]
         inputs = torch.stack([data.test[int(i)][0] for i in worst])
-        titles = [f"{data.about.classes[int(targets[i])]} → {data.about.classes[int(predicted[i])]}" for i in worst]
-        shown["mistakes"] = _draw_mistakes(inputs, titles)
+        answers = (targets[worst], predicted[worst])
+        shown["mistakes"] = draw_mistakes(inputs, *([data.about.classes[i] for i in kind.tolist()] for kind in answers))
     return shown
 
 
 CLASSIFY = Task(objective=cross_entropy, measure=hits, pictures=pictures, predict=predict, rank=rank)
-
-
-def _draw_confusion(counts: Tensor, classes: Sequence[str]) -> np.ndarray:
-    side = min(1200, 200 + 40 * len(classes))
-    figure = sheet(side, side)
-    axes = figure.add_subplot()
-    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
-    axes.set_yticks(range(len(classes)), classes)
-    axes.set_xlabel("predicted / 予測")
-    axes.set_ylabel("true / 正解")
-    if len(classes) <= 30:
-        for row in range(len(classes)):
-            for column in range(len(classes)):
-                if counts[row, column]:
-                    colour = "white" if shares[row, column] > 0.5 else "black"
-                    count = str(int(counts[row, column]))
-                    axes.text(column, row, count, ha="center", va="center", color=colour, fontsize=8)
-    return pixels(figure)
-
-
-def _draw_mistakes(inputs: Tensor, titles: Sequence[str]) -> np.ndarray:
-    columns = min(8, len(titles))
-    rows = -(-len(titles) // columns)
-    figure = sheet(125 * columns, 160 * rows)
-    for place, (image, title) in enumerate(zip(inputs, titles, strict=True)):
-        axes = figure.add_subplot(rows, columns, place + 1)
-        shown = image.permute(1, 2, 0).numpy()
-        axes.imshow(shown.squeeze(), cmap="gray_r" if shown.shape[2] == 1 else None, vmin=0, vmax=255)
-        axes.set_title(title, fontsize=10)
-        axes.axis("off")
-    return pixels(figure)
