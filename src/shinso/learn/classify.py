@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from shinso.core.errors import UserError
 from shinso.data.batches import sweep
 from shinso.data.examples import Dataset, Description, to_float
+from shinso.learn import looking
 from shinso.learn.mistaken import draw_confusion, draw_mistakes
 from shinso.learn.supervised import Batch, Task
 from shinso.metrics.confusion import confusion
@@ -51,8 +52,13 @@ def rank(model: nn.Module, about: Description, files: Sequence[Path], count: int
     return answers
 
 
-@torch.no_grad()
 def pictures(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
+    """What the network confuses and, where it has maps, what is inside of it."""
+    return {**confusions(model, data), **looking.inside(model, data)}
+
+
+@torch.no_grad()
+def confusions(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
     """The confusion matrix of the test split and, for images, the mistakes with the most confidence in them."""
     if not len(data.test):
         return {}

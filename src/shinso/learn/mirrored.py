@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from shinso.data.examples import Dataset, Description
-from shinso.learn import classify
+from shinso.learn import classify, looking
 from shinso.learn.supervised import Batch, Task
 
 
@@ -43,7 +43,7 @@ def _hits(model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]
 
 
 def _pictures(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
-    return classify.pictures(Mirrored(model), data)
+    return {**classify.confusions(Mirrored(model), data), **looking.inside(model, data)}
 
 
 def _predict(model: nn.Module, about: Description, files: Sequence[Path]) -> list[tuple[str, float]]:

@@ -24,6 +24,7 @@ from shinso.data.batches import Augment, Batches, sweep
 from shinso.data.examples import Dataset, Description
 from shinso.data.mixup import Mixup
 from shinso.engine.team import whole_gradient
+from shinso.inside.layer_table import as_json, layers
 from shinso.learn.blame import first_bad_layer
 from shinso.optim.clipping import clip_by_norm
 from shinso.optim.ema import EMA
@@ -248,6 +249,13 @@ class Supervised:
     def pictures(self) -> dict[str, np.ndarray]:
         with self._settled():
             return self.task.pictures(self.shown, self.data) if self.task.pictures else {}
+
+    def files(self) -> dict[str, bytes]:
+        """`layers.json`: every layer of the network with its shape, cost and receptive field."""
+        example = self.example()["model"][:1]
+        with self._settled():
+            rows = layers(self.shown, example)
+        return {"layers.json": (as_json(rows, example.shape[1:]) + "\n").encode()}
 
     def predict(self, files: Sequence[Path]) -> list[tuple[str, float]]:
         if self.task.predict is None:
