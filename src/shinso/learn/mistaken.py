@@ -50,7 +50,7 @@ def draw_mistakes(inputs: Tensor, targets: Sequence[str], answers: Sequence[str]
         axes = figure.add_subplot(rows, columns, place + 1)
         shown = image.permute(1, 2, 0).numpy()
         axes.imshow(shown.squeeze(), cmap="gray_r" if shown.shape[2] == 1 else None, vmin=0, vmax=255)
-        axes.set_title(f"{fitted(target, TITLE)}\n→ {fitted(answer, TITLE - 2)}", fontsize=9)
+        axes.set_title(f"{fitted(target, TITLE)}\n→ {fitted(answer, TITLE - 2)}", fontsize=8)
         axes.axis("off")
     return pixels(figure)
 
