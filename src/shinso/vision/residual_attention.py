@@ -354,7 +354,7 @@ class Setup(Recognition):
     """maps of the first convolution; the paper has 64"""
     stem: Literal["cifar", "imagenet"] = "cifar"
     """3x3 for small pictures, or 7x7 with stride 2 and a pool"""
-    gate: Gate = "residual"
+    gate: Literal["residual", "naive"] = "residual"
     """1 + mask times the trunk, or naive: mask times the trunk"""
     epochs: int = 4
     batch_size: int = 64
