@@ -6,6 +6,7 @@ up once a step.
 """
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -43,6 +44,25 @@ class AbstractLean(torch.optim.Optimizer):
                     weight.grad = None
                 elif weight.grad is not None:
                     weight.grad.detach_().zero_()
+
+
+class AbstractStep(AbstractLean, ABC):
+    """To be named before torch.optim.Optimizer by methods that ask the closure once, and then have their gradients."""
+
+    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
+            self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update of every weight that has a gradient; returns what the closure returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            self._update()
+        return loss
+
+    @abstractmethod
+    def _update(self) -> None:
+        """The method's own part of a step, without a tape."""
 
 
 def inherited_step(kind: type[torch.optim.Optimizer]) -> Callable[..., Any]:

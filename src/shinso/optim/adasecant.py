@@ -15,7 +15,6 @@ of a diagonal quadratic, and the surprise is that (3) is Newton's rate, 1/lambda
 enlarges a and its covariance with D, and so lowers the rate by itself. r is never negative (Cauchy and Schwarz).
 """
 
-from collections.abc import Callable
 from typing import Any, final
 
 import torch
@@ -24,12 +23,12 @@ from torch import Tensor
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.seed import generator
 from shinso.optim._checks import check_rate
-from shinso.optim._lean import AbstractLean
+from shinso.optim._lean import AbstractStep
 from shinso.optim._walk import walk, weights
 
 
 @final
-class AdaSecant(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride]
+class AdaSecant(AbstractStep, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride]
     """AdaSecant of 2017; lr is 1 and stands there for schedulers. state[w]["rate"] is (3) at the last step."""
 
     def __init__(self, params: Any, lr: float | Tensor = 1.0, *, decay: float = 0.95, eps: float = 1e-6,
@@ -42,19 +41,11 @@ class AdaSecant(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportI
             raise ValueError(f"Invalid epsilon value: {eps}")
         super().__init__(params, {"lr": lr, "decay": decay, "eps": eps, "normalise": normalise, "reduce": reduce})
 
-    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
-            self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every weight that has a gradient; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.no_grad():
-            for group in self.param_groups:
-                for w in group["params"]:
-                    if w.grad is not None:
-                        _move(w, w.grad, group, self.state[w])
-        return loss
+    def _update(self) -> None:
+        for group in self.param_groups:
+            for w in group["params"]:
+                if w.grad is not None:
+                    _move(w, w.grad, group, self.state[w])
 
 
 _MEANS = ("delta", "delta_sq", "change", "change_sq", "product")

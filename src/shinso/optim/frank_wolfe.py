@@ -13,7 +13,6 @@ The left bound is known at every step: a certificate of how good w is, kept as "
 steps w is a mixture of at most t + 1 corners (4): it stays sparse, or of low rank, without a threshold.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, final
 
@@ -24,14 +23,14 @@ from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.seed import generator
 from shinso.optim._checks import check_rate
 from shinso.optim._constraint import CORNERED, corner
-from shinso.optim._lean import AbstractLean
+from shinso.optim._lean import AbstractStep
 from shinso.optim._walk import walk, weights
 
 Onto = Literal["l1", "l2", "simplex", "nuclear"]
 
 
 @final
-class FrankWolfe(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride]
+class FrankWolfe(AbstractStep, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride]
     """(1) on a set of size `radius` for each tensor: as a whole, but simplex: each row, and nuclear: matrices only.
 
     The first step goes to a corner wherever the weights were. Later ones are lr times 2/(t + 2), or the short step of
@@ -50,20 +49,12 @@ class FrankWolfe(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[report
         super().__init__(params, {"lr": lr, "onto": onto, "radius": radius, "smoothness": smoothness,
                                   "maximize": maximize})
 
-    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
-            self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step (1) of every weight that has a gradient; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def _update(self) -> None:
         for group in self.param_groups:
             for w in group["params"]:
                 if w.grad is not None and float(group["lr"]) > 0:
                     self._move(w, group)
-        return loss
 
-    @torch.no_grad()
     def _move(self, w: Tensor, group: dict[str, Any]) -> None:
         g = w.grad
         if g is None or g.is_sparse or w.is_complex():

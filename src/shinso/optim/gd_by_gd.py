@@ -13,7 +13,6 @@ The phi beside this file was found by `shinso run basics.learned_optimiser --var
 `shinso export RUN --to safetensors`; those of a run of your own are given as `rule=PATH`.
 """
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -26,7 +25,7 @@ from shinso.core.errors import UserError
 from shinso.core.record import Record
 from shinso.core.seed import drawing_from, generator, put_back
 from shinso.optim._checks import check_rate
-from shinso.optim._lean import AbstractLean
+from shinso.optim._lean import AbstractStep
 from shinso.optim.adam import Adam
 
 State = tuple[Tensor, Tensor]
@@ -75,7 +74,7 @@ class UpdateRule(nn.Module):
 
 
 @final
-class GDByGD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
+class GDByGD(AbstractStep, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
     """A trained rule as an optimiser; without `rule`, the one beside this file, trained on random quadratics.
 
     `rule` is an UpdateRule or the path of an exported one; it is not part of state_dict. `lr` multiplies what was
@@ -89,24 +88,16 @@ class GDByGD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportInco
         self._cast: dict[Any, UpdateRule] = {}
         super().__init__(params, {"lr": lr, "maximize": maximize})
 
-    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
-            self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every weight that has a gradient; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.no_grad():
-            for group in self.param_groups:
-                alike: dict[Any, list[Tensor]] = {}
-                for w in group["params"]:
-                    if w.grad is not None and (w.grad.is_sparse or w.is_complex()):
-                        raise RuntimeError("GDByGD does not support sparse gradients, nor complex parameters")
-                    if w.grad is not None and w.numel():
-                        alike.setdefault((w.dtype, w.device), []).append(w)
-                for kind, weights in alike.items():
-                    self._advance(group, self._rule(*kind), weights)
-        return loss
+    def _update(self) -> None:
+        for group in self.param_groups:
+            alike: dict[Any, list[Tensor]] = {}
+            for w in group["params"]:
+                if w.grad is not None and (w.grad.is_sparse or w.is_complex()):
+                    raise RuntimeError("GDByGD does not support sparse gradients, nor complex parameters")
+                if w.grad is not None and w.numel():
+                    alike.setdefault((w.dtype, w.device), []).append(w)
+            for kind, weights in alike.items():
+                self._advance(group, self._rule(*kind), weights)
 
     def _rule(self, dtype: torch.dtype, device: torch.device) -> UpdateRule:
         if (dtype, device) not in self._cast:

@@ -12,7 +12,6 @@ which is Gibbs' 1 / (beta lambda) only as lr tends to 0. The inverse of (2) is a
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, final
 
 import torch
@@ -20,13 +19,13 @@ from torch import Tensor
 
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
 from shinso.optim._checks import check_rate
-from shinso.optim._lean import AbstractLean
+from shinso.optim._lean import AbstractStep
 from shinso.optim._noise import gaussian, refuse
 from shinso.optim._walk import walk, weights
 
 
 @final
-class GLD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
+class GLD(AbstractStep, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
     """Langevin dynamics by Euler's scheme. The noise of a step follows from seed, weight and step."""
 
     def __init__(self, params: Any, lr: float | Tensor = 1e-3, *, beta: float = 1e4, maximize: bool = False,
@@ -37,22 +36,14 @@ class GLD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompa
             raise ValueError(f"Invalid beta value: {beta}")
         super().__init__(params, {"lr": lr, "beta": beta, "maximize": maximize, "seed": seed})
 
-    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
-            self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step (1) of every weight that has a gradient; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def _update(self) -> None:
         place = 0
         for group in self.param_groups:
             for w in group["params"]:
                 if w.grad is not None:
                     self._move(w, w.grad.detach(), group, place)
                 place += 1
-        return loss
 
-    @torch.no_grad()
     def _move(self, w: Tensor, g: Tensor, group: dict[str, Any], place: int) -> None:
         refuse(w, g, "GLD")
         state, lr = self.state[w], float(group["lr"])

@@ -26,7 +26,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.seed import drawing_from, generator
 from shinso.optim._checks import check_rate
-from shinso.optim._lean import AbstractLean
+from shinso.optim._lean import AbstractStep
 from shinso.optim.natural_gradient import Likelihood, fisher
 from shinso.optim.sgd import SGD
 
@@ -44,7 +44,7 @@ class _Seen:
 
 
 @final
-class KFAC(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
+class KFAC(AbstractStep, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
     """K-FAC for the linear layers and the convolutions of `model`; all other weights descend along their gradients.
 
     KFAC(model.parameters(), model=model): hooks on the model watch its passes with gradients. Its output is one tensor
@@ -73,17 +73,6 @@ class KFAC(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncomp
         self._inside = False
         if model is not None:
             _watch(self, model, self._layers)
-
-    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
-            self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every weight that has a gradient; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.no_grad():
-            self._update()
-        return loss
 
     def begin(self) -> None:
         """A pass through the model begins; of one that broke off nothing is kept."""

@@ -21,7 +21,6 @@ its logarithm. For weights of any sign there is the hyperbolic entropy (Ghai, Ha
 which is gradient descent of rate lr b where |w| is far below b, and multiplies by exp(-lr g) far above.
 """
 
-from collections.abc import Callable
 from math import log
 from typing import Any, Literal, final
 
@@ -32,7 +31,7 @@ from shinso.core.card import Card, Check, at_least, at_most
 from shinso.core.seed import generator
 from shinso.optim._checks import check_rate
 from shinso.optim._constraint import nearest, rows
-from shinso.optim._lean import AbstractLean
+from shinso.optim._lean import AbstractStep
 from shinso.optim._walk import walk, weights
 
 Mirror = Literal["hyperbolic", "entropy", "euclidean"]
@@ -40,7 +39,7 @@ Onto = Literal["space", "simplex", "ball", "box"]
 
 
 @final
-class MirrorDescent(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride]
+class MirrorDescent(AbstractStep, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride]
     """(2) by one of three mirrors; what "euclidean" projects onto is `onto` of size `radius`.
 
     "entropy" wants rows (the last dimension) of positive numbers that sum to 1, and keeps them so.
@@ -60,18 +59,11 @@ class MirrorDescent(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[rep
         super().__init__(params, {"lr": lr, "mirror": mirror, "onto": onto, "radius": radius, "b": b,
                                   "maximize": maximize})
 
-    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
-            self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step (2) of every weight that has a gradient; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def _update(self) -> None:
         for group in self.param_groups:
             for w in group["params"]:
                 if w.grad is not None:
                     _move(w, group)
-        return loss
 
 
 @torch.no_grad()

@@ -15,7 +15,6 @@ with w; its tails are those of 1/u, and it is left out unless drift=True.
 """
 
 import copy
-from collections.abc import Callable
 from typing import Any, final
 
 import torch
@@ -24,12 +23,12 @@ from torch import Tensor
 from shinso.core.card import Card, Check, about, at_least, exactly
 from shinso.core.seed import generator
 from shinso.optim._checks import check_rate
-from shinso.optim._lean import AbstractLean
+from shinso.optim._lean import AbstractStep
 from shinso.optim._walk import walk, weights
 
 
 @final
-class Santa(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
+class Santa(AbstractStep, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
     """Santa by Euler's scheme. The noise of a step follows from seed, weight and step; no generator is saved."""
 
     def __init__(self, params: Any, lr: float | Tensor = 1e-3, *, schedule: tuple[float, float, int] = (1.0, 0.5, 1000),
@@ -51,22 +50,14 @@ class Santa(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncom
         super().__init__(params, {"lr": lr, "schedule": schedule, "preconditioner": preconditioner,
                                   "friction": friction, "examples": examples, "drift": drift, "seed": seed})
 
-    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
-            self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every weight that has a gradient; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def _update(self) -> None:
         place = 0
         for group in self.param_groups:
             for w in group["params"]:
                 if w.grad is not None:
                     self._move(w, group, f"santa/{place}")
                 place += 1
-        return loss
 
-    @torch.no_grad()
     def _move(self, w: Tensor, group: dict[str, Any], stream: str) -> None:
         g = w.grad
         if g is None or g.is_sparse or w.is_complex():

@@ -18,7 +18,6 @@ and averages over the walk weigh each place with its lr_t.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, final
 
 import torch
@@ -27,14 +26,14 @@ from torch import Tensor
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.seed import generator
 from shinso.optim._checks import check_rate
-from shinso.optim._lean import AbstractLean
+from shinso.optim._lean import AbstractStep
 from shinso.optim._noise import gaussian, refuse
 from shinso.optim._walk import walk, weights
 from shinso.optim.gld import GLD
 
 
 @final
-class SGLD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
+class SGLD(AbstractStep, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
     """Langevin dynamics with mini-batches, in the scale (1) or, with `examples`, (2); GLD's noise for GLD's seed."""
 
     def __init__(self, params: Any, lr: float | Tensor = 1e-5, *, examples: int | None = None,
@@ -56,22 +55,14 @@ class SGLD(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncomp
         super().__init__(params, {"lr": lr, "examples": examples, "beta": beta, "prior": prior, "schedule": schedule,
                                   "maximize": maximize, "seed": seed})
 
-    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
-            self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of every weight that has a gradient; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def _update(self) -> None:
         place = 0
         for group in self.param_groups:
             for w in group["params"]:
                 if w.grad is not None:
                     self._move(w, w.grad.detach(), group, place)
                 place += 1
-        return loss
 
-    @torch.no_grad()
     def _move(self, w: Tensor, g: Tensor, group: dict[str, Any], place: int) -> None:
         refuse(w, g, "SGLD")
         state, (b, gamma), examples = self.state[w], group["schedule"], group["examples"]

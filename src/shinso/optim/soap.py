@@ -26,14 +26,14 @@ from torch.optim.adamw import adamw
 from shinso.core.card import Card, Check, about, at_least, at_most
 from shinso.core.seed import generator
 from shinso.optim._checks import check_rate
-from shinso.optim._lean import AbstractLean
+from shinso.optim._lean import AbstractStep
 from shinso.optim._walk import walk
 
 SIDES = ("left", "right")
 
 
 @final
-class SOAP(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
+class SOAP(AbstractStep, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride] - zero_grad(*)
     """SOAP with decoupled weight decay. Weights of more than two dimensions are matrices of their first dimension.
 
     A side longer than `max_dimension` keeps its axes; a weight with no side left, a vector above all, is AdamW's.
@@ -59,31 +59,23 @@ class SOAP(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncomp
                                   "precondition_frequency": precondition_frequency, "max_dimension": max_dimension,
                                   "maximize": maximize})
 
-    def step(  # pyright: ignore[reportIncompatibleMethodOverride] - torch's has overloads
-            self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every weight that has a gradient; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.no_grad():
-            for group in self.param_groups:
-                alike: dict[Any, list[Tensor]] = {}
-                for w in group["params"]:
-                    if w.grad is None or not w.numel():
-                        continue
-                    if w.grad.is_sparse or w.is_complex():
-                        raise RuntimeError("SOAP does not support sparse gradients, nor complex parameters")
-                    rows, columns = _shape(w)
-                    kind = (rows, columns, w.dtype, w.device, float(self.state[w].get("step", -1)))
-                    turned = w.dim() > 1 and min(rows, columns) <= group["max_dimension"]
-                    alike.setdefault(kind if turned else None, []).append(w)
-                for kind, weights in alike.items():
-                    if kind is None:
-                        self._adamw(group, weights)
-                    else:
-                        self._soap(group, weights, first=kind[-1] < 0)
-        return loss
+    def _update(self) -> None:
+        for group in self.param_groups:
+            alike: dict[Any, list[Tensor]] = {}
+            for w in group["params"]:
+                if w.grad is None or not w.numel():
+                    continue
+                if w.grad.is_sparse or w.is_complex():
+                    raise RuntimeError("SOAP does not support sparse gradients, nor complex parameters")
+                rows, columns = _shape(w)
+                kind = (rows, columns, w.dtype, w.device, float(self.state[w].get("step", -1)))
+                turned = w.dim() > 1 and min(rows, columns) <= group["max_dimension"]
+                alike.setdefault(kind if turned else None, []).append(w)
+            for kind, weights in alike.items():
+                if kind is None:
+                    self._adamw(group, weights)
+                else:
+                    self._soap(group, weights, first=kind[-1] < 0)
 
     def _soap(self, group: dict[str, Any], weights: list[Tensor], *, first: bool) -> None:
         shape = _shape(weights[0])
