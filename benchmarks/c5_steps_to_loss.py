@@ -2,8 +2,8 @@
 
 A method's rate is the best of 0.3, 1 and 3 times a usual one - followed further where the best lies at an end, twice at
 most - by one trial on a seed of its own; then it runs five others. It is judged by the cross entropy of 2,000 held-out
-pictures, or of 24 held-out texts, every 10 steps. A run ends there, after so many steps, or after twice as many
-gradients: methods that ask for several a step pay for them. Rates are constant; nothing else was tuned.
+pictures, or of 24 held-out texts, every 10 steps. A run ends there, or after so many gradients:
+methods that ask for several in a step pay for them. Rates are constant; nothing else was tuned.
 """
 
 import json
@@ -116,11 +116,11 @@ def descend(task: Pictures | Letters, name: str, rate: float, seed: int, most: i
             return loss
 
         optimiser.step(closure)
-        if step % EVERY == 0 or gradients >= 2 * task.steps:
+        if step % EVERY == 0 or gradients >= task.steps:
             last = judged(model, optimiser, task.held)
             if last <= task.target:
                 return {"steps": step, "gradients": gradients, "loss": last}
-            if not last < 20 or gradients >= 2 * task.steps:
+            if not last < 20 or gradients >= task.steps:
                 break
     return {"steps": None, "gradients": gradients, "loss": last if math.isfinite(last) else 99.0}
 
@@ -162,7 +162,7 @@ def report(rounds: int, seconds: float) -> list[str]:
         for name in USUAL:
             measure(task, name)
         found = json.loads(STORE.read_text(encoding="utf-8"))[type(task).__name__]
-        lines += [f"{task.__doc__} Loss {task.target}, at most {task.steps} steps or {2 * task.steps} gradients:", "",
+        lines += [f"{task.__doc__} Loss {task.target}, at most {task.steps} gradients:", "",
                   "| method | rate | steps, median of 5 | each | gradients | last loss, median |", "|---|" + "--:|" * 5]
         lines += [row(name, found[name]) for name in sorted(found, key=lambda name: place(found[name]))] + [""]
     unknown = set(methods()) - {name.split()[0] for name in USUAL} - set(LEFT_OUT)
