@@ -109,6 +109,17 @@ def test_groups_are_modules_in_place_of_their_parts():
     assert grouped(ROWS, 100) == ROWS
 
 
+def test_containers_know_what_leaves_them_and_cost_nothing():
+    rows = layers(Own(), torch.zeros(1, 3, 12, 12), containers=True)
+    (blocks,) = [row for row in rows if row.name == "blocks"]
+    assert blocks.container and blocks.shape == (5, 6, 6)
+    assert (blocks.parameters, blocks.products, blocks.memory) == (0, 0, 0)
+    assert [row for row in rows if not row.container] == ROWS
+    assert [(row.name, row.kind) for row in grouped(rows, 5)] == [
+        ("blocks", "Sequential"), ("top", "Linear"), ("", "Own"), ("aside", "Linear")]
+    assert [row.name for row in grouped(rows, 100)] == [row.name for row in ROWS]
+
+
 def test_the_file_is_json_with_its_sums():
     told = json.loads(as_json(ROWS, (3, 12, 12)))
     assert told["input"] == [3, 12, 12] and len(told["layers"]) == len(ROWS)

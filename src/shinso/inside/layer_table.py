@@ -44,6 +44,8 @@ class Layer:
     """bytes of what it hands on for one example"""
     field: Fields | None = None
     """what a unit of it sees along height and width; none: the input is no picture"""
+    container: bool = False
+    """it only holds other modules: its costs stand in their rows"""
 
     def sees(self, picture: Sequence[int]) -> tuple[int, int] | None:
         """Height and width of what one unit sees of a picture (height, width), cut at its borders."""
@@ -54,8 +56,11 @@ class Layer:
 
 
 @torch.no_grad()
-def layers(network: nn.Module, example: Tensor) -> list[Layer]:
-    """The table for one example (1, ...), in the order of computation; on the meta device it costs nothing."""
+def layers(network: nn.Module, example: Tensor, *, containers: bool = False) -> list[Layer]:
+    """The table for one example (1, ...), in the order of computation; on the meta device it costs nothing.
+
+    With `containers` modules that only hold others have rows, too, behind their parts.
+    """
     table = _Table(network, example)
     with watching(network, table.see):
         entering = [module.register_forward_pre_hook(table.enter) for module in network.modules()]
@@ -65,7 +70,7 @@ def layers(network: nn.Module, example: Tensor) -> list[Layer]:
         finally:
             for handle in entering:
                 handle.remove()
-    return table.rows()
+    return [row for row in table.rows() if containers or not row.container]
 
 
 @torch.no_grad()
@@ -78,15 +83,19 @@ def products(network: nn.Module, example: Tensor) -> int:
 
 
 def grouped(rows: Sequence[Layer], most: int) -> list[Layer]:
-    """At most `most` rows where names allow it: modules in place of their parts, as deep down as possible."""
+    """At most `most` rows where names allow it: modules in place of their parts, as deep down as possible.
+
+    What such a module hands on is known where `rows` have containers.
+    """
     deepest = max((row.name.count(".") + 1 for row in rows), default=1)
     for depth in range(deepest, 0, -1):
         groups: dict[str, list[Layer]] = {}
         for row in rows:
             groups.setdefault(".".join(row.name.split(".")[:depth]), []).append(row)
+        groups = {name: parts for name, parts in groups.items() if not all(part.container for part in parts)}
         if len(groups) <= most or depth == 1:
             return [_sum(name, parts) for name, parts in groups.items()]
-    return list(rows)
+    return []
 
 
 def as_json(rows: Sequence[Layer], example: Sequence[int]) -> str:
@@ -125,9 +134,9 @@ class _Table:
             return
         shape, size = tuple(output.shape[1:]), output.numel() * output.element_size() // self.examples
         own = sum(weight.numel() for weight in module.parameters(recurse=False))
-        if own or not any(True for _ in module.children()) or self.products.get(name):
-            self.found[name] = Layer(name=name, kind=type(module).__name__, shape=shape, parameters=own, memory=size,
-                                     field=self.follow.fields.get(output))
+        container = not (own or self.products.get(name)) and any(True for _ in module.children())
+        self.found[name] = Layer(name=name, kind=type(module).__name__, shape=shape, parameters=own, container=container,
+                                 memory=0 if container else size, field=self.follow.fields.get(output))
 
     def rows(self) -> list[Layer]:
         counted = [replace(row, products=self.products.get(name, 0) // self.examples)
@@ -175,8 +184,12 @@ def _sum(name: str, parts: Sequence[Layer]) -> Layer:
     if len(parts) == 1:
         return parts[0]
     last = next((part for part in reversed(parts) if part.shape), parts[-1])
-    totals = {key: sum(getattr(part, key) for part in parts) for key in ("parameters", "products", "memory")}
-    return Layer(name=name, kind=f"{len(parts)}", shape=last.shape, field=last.field, **totals)
+    whole = next((part for part in parts if part.name == name), last)
+    kind = whole.kind if whole.name == name else f"{len(parts)} parts"
+    parameters, products, memory = (sum(getattr(part, key) for part in parts)
+                                    for key in ("parameters", "products", "memory"))
+    return Layer(name=name, kind=kind, shape=whole.shape, parameters=parameters, products=products, memory=memory,
+                 field=whole.field)
 
 
 def _vgg_16() -> nn.Sequential:

@@ -45,7 +45,7 @@ def inside(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
         return {}
     seen = receptive_fields(model, inputs[:1])
     kernels = as_pictures(first_kernels(model).float().cpu())
-    shown = {"layers": draw_layers(layers(model, inputs[:1]), data.about.shape[1:])}
+    shown = {"layers": draw_layers(layers(model, inputs[:1], containers=True), data.about.shape[1:])}
     if kernels.shape[-1] > 1:
         shown["first_filters"] = mosaic(_coloured(kernels[:64]), 16, 48)
     names = [data.about.classes[int(c)] for c in data.test.targets[chosen.to(data.test.targets.device)]]
@@ -64,9 +64,8 @@ def one_of_each_class(targets: Tensor, most: int) -> Tensor:
 def fit(tiles: np.ndarray, side: int) -> np.ndarray:
     """Tiles uint8 (n, height, width, 3) with a longer side of at most `side`: pixels repeated, or some left out."""
     longest = max(tiles.shape[1:3])
-    if longest <= side:
-        return tiles.repeat(side // longest, 1).repeat(side // longest, 2)
-    rows, columns = (np.linspace(0, n - 1, max(1, n * side // longest)).round().astype(int) for n in tiles.shape[1:3])
+    scale = side // longest if side >= 3 * longest else side / longest
+    rows, columns = (np.arange(max(1, round(n * scale))) * n // max(1, round(n * scale)) for n in tiles.shape[1:3])
     return tiles[:, rows][:, :, columns]
 
 
@@ -105,7 +104,7 @@ def page(width: int, height: int, blocks: Sequence[Block], words: Sequence[Word]
 
 def draw_layers(rows: Sequence[Layer], side: Sequence[int]) -> np.ndarray:
     """The table, with bars for the shares of parameters and products."""
-    shown = grouped([row for row in rows if row.shape or row.parameters], MOST_ROWS)
+    shown = grouped(rows, MOST_ROWS)
     figure = sheet(1000, 24 * (len(shown) + 3) + 12)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
@@ -131,15 +130,15 @@ def draw_layers(rows: Sequence[Layer], side: Sequence[int]) -> np.ndarray:
 
 
 def draw_maps(maps: Mapping[str, Tensor], picture: np.ndarray) -> np.ndarray:
-    """Up to 16 maps (channels, height, width) of each stage for one picture, dark where they are large."""
+    """Up to 14 maps (channels, height, width) of each stage for one picture, dark where they are large."""
     blocks: list[Block] = [(8, 22, mosaic(picture, 1, 104))]
     words: list[Word] = []
     y = 10
     for name in _spread(list(maps), 5):
-        few = maps[name][:16].float()
+        few = maps[name][:14].float()
         low, high = few.flatten(1).amin(1)[:, None, None], few.flatten(1).amax(1)[:, None, None]
         grey = (255 - 255 * (few - low) / (high - low).clamp(min=1e-12)).to(torch.uint8)
-        tiles = mosaic(_coloured(grey[:, None]), 16, 51)
+        tiles = mosaic(_coloured(grey[:, None]), 14, 56)
         words.append((132, y, f"{name or 'network'}: {' x '.join(map(str, maps[name].shape))}", "left", "black"))
         blocks.append((132, y + 12, tiles))
         y += tiles.shape[0] + 32
@@ -227,8 +226,7 @@ def _answers(model: nn.Module, inputs: Tensor) -> Tensor:
 
 def _draw_row(axes: "Axes", y: int, row: Layer, largest: Mapping[str, int], side: Sequence[int]) -> None:
     sees = row.sees(side) if row.shape else None
-    kind = f"({row.kind} parts)" if row.kind.isdigit() else row.kind
-    told = {"name": _short(f"{row.name or 'network'}  {kind}", 44), "output": " x ".join(map(str, row.shape)) or "-",
+    told = {"name": _short(f"{row.name or 'network'}  {row.kind}", 44), "output": " x ".join(map(str, row.shape)) or "-",
             "sees": " x ".join(map(str, sees or ())), "memory": _bytes(row.memory) if row.shape else ""}
     for name, colour in (("parameters", "#9ecae1"), ("products", "#fdd0a2")):
         value, right = getattr(row, name), COLUMNS[name][0]

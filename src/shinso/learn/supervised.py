@@ -254,7 +254,7 @@ class Supervised:
         """`layers.json`: every layer of the network with its shape, cost and receptive field."""
         example = self.example()["model"][:1]
         with self._settled():
-            rows = layers(self.shown, example)
+            rows = layers(self.shown, example, containers=True)
         return {"layers.json": (as_json(rows, example.shape[1:]) + "\n").encode()}
 
     def predict(self, files: Sequence[Path]) -> list[tuple[str, float]]:
