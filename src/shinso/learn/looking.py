@@ -226,7 +226,8 @@ def _answers(model: nn.Module, inputs: Tensor) -> Tensor:
 
 def _draw_row(axes: "Axes", y: int, row: Layer, largest: Mapping[str, int], side: Sequence[int]) -> None:
     sees = row.sees(side) if row.shape else None
-    told = {"name": _short(f"{row.name or 'network'}  {row.kind}", 44), "output": " x ".join(map(str, row.shape)) or "-",
+    told = {"name": _short(f"{row.name or 'network'}  {row.kind}", 44),
+            "output": " x ".join(map(str, row.shape)) or "-",
             "sees": " x ".join(map(str, sees or ())), "memory": _bytes(row.memory) if row.shape else ""}
     for name, colour in (("parameters", "#9ecae1"), ("products", "#fdd0a2")):
         value, right = getattr(row, name), COLUMNS[name][0]
