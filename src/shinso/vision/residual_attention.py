@@ -356,7 +356,7 @@ class Setup(Recognition):
     """3x3 for small pictures, or 7x7 with stride 2 and a pool"""
     gate: Literal["residual", "naive"] = "residual"
     """1 + mask times the trunk, or naive: mask times the trunk"""
-    epochs: int = 4
+    epochs: int = 8
     batch_size: int = 64
     weight_decay: float = 1e-4
 
