@@ -13,6 +13,7 @@ from shinso.vision import inception_v4
 from shinso.vision.inception_v4 import InceptionV4, from_timm
 
 
+@pytest.mark.slow
 def test_timms_weights_give_its_answers(tmp_path):
     state, theirs = published("timm:inception_v4", (2, 3, 80, 96), tmp_path, num_classes=10)
     ours = InceptionV4(classes=10)

@@ -256,8 +256,8 @@ class Setup(Recognition):
 
 VARIANTS = {
     "smoke": Setup(width=0.03125, blocks=(1, 1, 1), border=True, epochs=1, batch_size=32, augment=False),
-    "default": Setup(width=0.125, blocks=(2, 4, 2), border=True, grow=2),
-    "unscaled": Setup(width=0.125, blocks=(2, 4, 2), border=True, grow=2, scales=(1.0, 1.0, 1.0)),
+    "default": Setup(width=0.125, blocks=(2, 4, 2), border=True),
+    "unscaled": Setup(width=0.125, blocks=(2, 4, 2), border=True, scales=(1.0, 1.0, 1.0)),
     "cifar10": Setup(data="cifar10", border=True, grow=2, epochs=30, batch_size=128, optimiser="sgd", lr=0.1),
 }
 

@@ -39,6 +39,8 @@ E = {"branch1x1": "1x1:320", "branch3x3": "1x1:384 1x3:384|3x1:384",
      "branch3x3dbl": "1x1:448 3x3:384 1x3:384|3x1:384", "branch_pool": "avg 1x1:192"}
 POOLED, THIN = (32, 64, 64), (128, 160, 160, 192)
 """what differs between the modules A and between the modules C"""
+PIXELS = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+"""mean and standard deviation of the pixels for which the published weights were made"""
 SMALLEST = 75
 
 
@@ -241,7 +243,7 @@ class Setup(Recognition):
 
 VARIANTS = {
     "smoke": Setup(width=0.03125, blocks=(1, 1, 0), border=True, epochs=1, batch_size=32, augment=False),
-    "default": Setup(width=0.125, border=True, grow=2),
+    "default": Setup(width=0.125, border=True),
     "cifar10": Setup(data="cifar10", border=True, grow=2, epochs=30, batch_size=128, optimiser="sgd", lr=0.1),
 }
 

@@ -42,6 +42,8 @@ B = {"branch0": "1x1:384", "branch1": "1x1:192 1x7:224 7x1:256",
 B_TO_C = {"branch0": "1x1:192 3x3/2:192", "branch1": "1x1:256 1x7:256 7x1:320 3x3/2:320", "branch2": "max/2"}
 C = {"branch0": "1x1:256", "branch1": "1x1:384 1x3:256|3x1:256",
      "branch2": "1x1:384 3x1:448 1x3:512 1x3:256|3x1:256", "branch3": "mean 1x1:256"}
+PIXELS = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+"""mean and standard deviation of the pixels for which the published weights were made"""
 SMALLEST = 75
 
 
@@ -181,7 +183,7 @@ class Setup(Recognition):
 
 VARIANTS = {
     "smoke": Setup(width=0.03125, blocks=(1, 1, 0), border=True, epochs=1, batch_size=32, augment=False),
-    "default": Setup(width=0.125, blocks=(2, 3, 1), border=True, grow=2),
+    "default": Setup(width=0.125, blocks=(2, 3, 1), border=True),
     "cifar10": Setup(data="cifar10", border=True, grow=2, epochs=30, batch_size=128, optimiser="sgd", lr=0.1),
 }
 
