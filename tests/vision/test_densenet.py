@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from shinso.core.errors import UserError
 from shinso.core.record import plain
 from shinso.engine.loop import run
+from shinso.learn.foreign_weights import load_weights, read_weights
 from shinso.vision import densenet
 from shinso.vision._cost import products, trained
 
@@ -46,13 +47,16 @@ def test_a_depth_that_does_not_divide_is_refused_with_one_that_does(depth, bottl
         densenet.cifar(depth, 12, bottleneck=bottleneck)
 
 
-def test_an_old_checkpoint_is_renamed():
-    ours = densenet.DenseNet(densenet.IMAGENET["121"])
-    today = ours.state_dict()
+def test_a_checkpoint_with_the_first_versions_names_is_read(tmp_path):
+    torch.manual_seed(0)
+    theirs, ours = (densenet.DenseNet(densenet.cifar(10, 4, bottleneck=True), 3, 5) for _ in range(2))
     old = {name.replace("norm1.", "norm.1.").replace("norm2.", "norm.2.").replace("conv1.", "conv.1.")
-           .replace("conv2.", "conv.2.") if "denselayer" in name else name: t for name, t in today.items()}
-    assert "features.denseblock1.denselayer1.norm.1.weight" in old and old.keys() != today.keys()
-    assert list(densenet.from_torchvision(old)) == list(today) == list(densenet.from_torchvision(today))
+           .replace("conv2.", "conv.2.") if "denselayer" in name else name: t for name, t in theirs.state_dict().items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    torch.save(old, tmp_path / "old.pth")
+    assert not same_tree(ours.state_dict(), theirs.state_dict())
+    assert load_weights(ours, read_weights(tmp_path / "old.pth"), tmp_path / "old.pth") == []
+    assert same_tree(ours.state_dict(), theirs.state_dict())
 
 
 def test_forgetting_changes_no_bit_of_a_training_step():

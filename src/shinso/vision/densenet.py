@@ -8,10 +8,10 @@ the mean over all places and one linear map. The surprise: layers can be very na
 rate k) are enough, and in the paper DenseNet-BC-100 answers CIFAR-10 with 0.8 million weights as well as a ResNet of
 1001 layers with 10 million. "B" is the bottleneck of the layers, "C" is theta = 1/2.
 
-Names are torchvision's. The dropout that the paper uses where images are not augmented is left out.
+Names are torchvision's; its published files still say norm.1 for norm1, which is seen to when they are read. The
+dropout that the paper uses where images are not augmented is left out.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, final
@@ -125,11 +125,6 @@ def _transition(entering: int, leaving: int) -> nn.Sequential:
     between.add_module("conv", nn.Conv2d(entering, leaving, 1, bias=False))
     between.add_module("pool", nn.AvgPool2d(2))
     return between
-
-
-def from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A published state under today's names: old files say norm.1, relu.1, conv.1 for norm1, relu1, conv1."""
-    return {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", name): t for name, t in state.items()}
 
 
 def on_paper(design: Design, classes: int) -> DenseNet:
