@@ -132,10 +132,14 @@ def after(depth: int, shortcuts: str, steps: int) -> float:
 
 @pytest.mark.slow
 def test_depth_harms_the_training_of_a_plain_net_and_not_of_a_residual_one():
-    """He et al. 2015, figure 6, on digits: the residual net of 56 layers is allowed 10 % over that of 20."""
+    """He et al. 2015, figure 6, on digits: the residual net of 56 layers is allowed 0.05 nats over that of 20.
+
+    Both of them are near 0 by then, and so no ratio of the two is asked for.
+    """
     bare, joined = ([after(depth, kind, 120) for depth in (20, 56)] for kind in ("none", "A"))
     assert bare[1] > 2 * bare[0] and bare[1] > 2 * joined[1]
-    assert joined[1] < 1.1 * joined[0]
+    assert joined[1] < joined[0] + 0.05
+    assert bare[1] > bare[0] + 0.05
 
 
 @pytest.mark.slow

@@ -319,12 +319,12 @@ class Setup(Recognition):
 
 VARIANTS = {
     "smoke": Setup(depth=8, width=4, epochs=1, batch_size=32, augment=False),
-    "default": Setup(width=8),
+    "default": Setup(width=8, batch_size=32, lr=0.05),
     "cifar10": Setup(data="cifar10", epochs=10, lr=0.2, weight_decay=5e-4),
     "resnet110": Setup(data="cifar10", depth=110, epochs=164, schedule="step"),
     "stochastic": Setup(data="cifar10", depth=110, last=0.5, epochs=500, schedule="step"),
     "stochastic_1202": Setup(data="cifar10", depth=1202, last=0.5, epochs=300, schedule="step"),
-    "plain": Setup(width=8, depth=56, shortcuts="none"),
+    "plain": Setup(width=8, depth=56, shortcuts="none", batch_size=32, lr=0.05),
 }
 
 

@@ -123,6 +123,8 @@ def imagenet(depth: int, *, classes: int = 1000, channels: int = 3, width: int =
                         small=False)
 
 
+PIXELS = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+"""mean and standard deviation of each colour as timm's files of this family want them"""
 TIMM = (
     (r"^stem\.conv\.", "conv1."),
     (r"^stages\.(\d)\.blocks\.", lambda found: f"layer{int(found[1]) + 1}."),
@@ -310,7 +312,7 @@ class Setup(Recognition):
 
 VARIANTS = {
     "smoke": Setup(depth=11, width=4, epochs=1, batch_size=32, augment=False),
-    "default": Setup(width=8),
+    "default": Setup(depth=20, block="basic", width=8, batch_size=32, lr=0.05),
     "resnet110": Setup(data="cifar10", depth=110, block="basic", epochs=164, schedule="step"),
     "resnet164": Setup(data="cifar10", depth=164, epochs=164, schedule="step"),
     "resnet1001": Setup(data="cifar10", depth=1001, epochs=164, batch_size=64, schedule="step"),
