@@ -50,6 +50,8 @@ ENDS = {"3b": "maxpool3", "4e": "maxpool4"}
 LISTENS = {"inception4a": "aux1", "inception4d": "aux2"}
 """which layers an auxiliary classifier reads"""
 Form = Literal["paper", "torchvision"]
+PIXELS = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+"""mean and standard deviation of the pixels for which the published weights were made"""
 SMALLEST = {"paper": 31, "torchvision": 15}
 """pixels a side that survive five halvings"""
 
