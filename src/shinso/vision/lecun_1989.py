@@ -102,15 +102,16 @@ class ZipCode(nn.Module):
         super().__init__()
         self.retina = retina if retina is not None else nn.Identity()
         self.H1, self.H2 = Unshared(((0,),) * 12, 1, 8, shared=shared), Unshared(TABLE, 12, 4, shared=shared)
-        self.H3, self.output, self.f = nn.Linear(192, 30), nn.Linear(30, classes), Squash()
+        self.H3, self.output = nn.Linear(192, 30), nn.Linear(30, classes)
+        self.f1, self.f2, self.f3, self.f4 = (Squash() for _ in range(4))
         for layer in (self.H3, self.output):
             inputs = layer.in_features + 1
             nn.init.uniform_(layer.weight, -2.4 / inputs, 2.4 / inputs)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.f(self.H2(self.f(self.H1(self.retina(x)))))
-        return self.f(self.output(self.f(self.H3(x.flatten(1)))))
+        x = self.f2(self.H2(self.f1(self.H1(self.retina(x)))))
+        return self.f4(self.output(self.f3(self.H3(x.flatten(1)))))
 
 
 def _deviations(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ between them - and yet nine tenths of VGG-16's weights are not in its thirteen c
 (2). Global average pooling (Lin, Chen, Yan 2013) in their place makes it nine times smaller, takes any picture size,
 and says where it looked (Zhou et al. 2015). Names are torchvision's, so its published files load.
 
-On pictures smaller than 32 pixels the last poolings, which would find a single pixel, are left out.
+On small pictures the last poolings are left out, so that there is still something to see in (4).
 """
 
 from collections.abc import Sequence
@@ -52,8 +52,8 @@ FILTERS: dict[str, tuple[str, ...]] = {
 class VGG(nn.Module):
     """(1) with head (2) or (3): (batch, channels, height, width) -> (batch, classes).
 
-    `shape` is that of a picture; `grid` the side to which the maps are averaged before (2); `width` a factor on all
-    numbers of maps.
+    `shape` is that of a picture. `grid` is the side to which the maps are averaged before (2); poolings that would
+    leave fewer pixels are left out. `width` is a factor on all numbers of maps.
     """
 
     def __init__(self, depth: Depth = "16", *, norm: bool = False, head: Literal["mlp", "gap"] = "mlp",
@@ -69,8 +69,8 @@ class VGG(nn.Module):
                 layers += [nn.BatchNorm2d(leaving)] if norm else []
                 layers.append(nn.ReLU(inplace=True))
                 entering = leaving
-            layers.append(nn.MaxPool2d(2) if side > 1 else nn.Identity())
-            side = max(1, side // 2)
+            layers.append(nn.MaxPool2d(2) if side // 2 >= grid else nn.Identity())
+            side = side // 2 if side // 2 >= grid else side
         self.features, self.grid = nn.Sequential(*layers), grid if head == "mlp" else 1
         self.classifier: nn.Module = nn.Linear(entering, classes)  # (3)
         if head == "mlp":
@@ -328,8 +328,8 @@ class Setup(Recognition):
     """what answers: gap, the mean of each map and one layer; mlp, the three layers of the paper"""
     hidden: int = 4096
     """units of the two hidden layers of head mlp"""
-    grid: int = 7
-    """pixels a side to which the last maps are averaged for head mlp"""
+    grid: int = 3
+    """least pixels a side of the last maps, 7 as published; for head mlp they are averaged to as many"""
     width: float = 1.0
     """factor on all numbers of maps"""
     lr: float = 0.05
@@ -338,10 +338,10 @@ class Setup(Recognition):
 VARIANTS = {
     "smoke": Setup(epochs=1, batch_size=31, width=1 / 32, augment=False),
     "default": Setup(epochs=15, batch_size=32, width=0.25),
-    "cifar10": Setup(data="cifar10", depth="16", epochs=30),
+    "cifar10": Setup(data="cifar10", depth="16", grid=2, epochs=30),
     "cifar10-mlp": Setup(data="cifar10", depth="16", head="mlp", hidden=512, grid=1, epochs=30),
-    "published": Setup(data="folder:photos@224", depth="16", norm=False, head="mlp", batch_size=256, lr=0.01,
-                       epochs=74, schedule="step"),
+    "published": Setup(data="folder:photos@224", depth="16", norm=False, head="mlp", grid=7, batch_size=256,
+                       lr=0.01, epochs=74, schedule="step"),
 }
 
 
@@ -373,14 +373,15 @@ def _with_activation_maps(model: nn.Module, data: Dataset) -> dict[str, np.ndarr
 
 def _draw(shown: Tensor, seen: Tensor, titles: list[str]) -> np.ndarray:
     figure = sheet(800, 230)
-    largest = float(seen.abs().max()) or 1.0
     for k, (picture, there, title) in enumerate(zip(shown, seen, titles, strict=True)):
         for row in range(2):
             axes = figure.add_subplot(2, len(titles), row * len(titles) + k + 1)
             grey = picture.float().mean(0) if row or len(picture) == 1 else picture.permute(1, 2, 0)
             axes.imshow(grey.numpy(), cmap="gray", vmin=0, vmax=255)
             if row:
-                axes.imshow(there.numpy(), cmap="coolwarm", vmin=-largest, vmax=largest, alpha=0.6)
+                axes.imshow(there.numpy(), cmap="magma")
+                if grey.min() < 127 < grey.max():
+                    axes.contour(grey.numpy(), levels=[127], colors="white", linewidths=1)
             else:
                 axes.set_title(title, fontsize=11)
             axes.axis("off")
