@@ -1,4 +1,4 @@
-r"""The idea of the neocognitron: S-cells that look for a pattern, C-cells that do not mind where it is.
+r"""S- and C-cells, the idea of the neocognitron: S-cells that look for a pattern, C-cells that do not mind where it is.
 
 An S-cell has learned a pattern u and looks at the patch x before it. What speaks for the pattern is weighed against
 what there is to see at all, v(x) = |x|, and only the excess is passed on:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from oracles import records
 
-from shinso.basics.neocognitron import VARIANTS, Setup, build, c_cells, kept, patches, s_cells
+from shinso.basics.s_and_c_cells import VARIANTS, Setup, build, c_cells, kept, patches, s_cells
 from shinso.core.errors import UserError
 
 
