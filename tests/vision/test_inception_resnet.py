@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from oracles import records
 from published import computes, published
 from torch.nn import functional as F
 
 from shinso.core.errors import UserError
-from shinso.core.record import plain
 from shinso.vision import inception_resnet
 from shinso.vision._cost import trained
 from shinso.vision.inception_resnet import BLOCKS, SCALES, A, InceptionResNet, Residual
@@ -84,10 +82,3 @@ def test_timms_weights_give_its_answers(tmp_path):
     ours = InceptionResNet("v2", classes=10)
     ours.load_state_dict(state)
     computes(ours, theirs)
-
-
-@pytest.mark.slow
-def test_a_narrow_form_learns_the_digits():
-    program = inception_resnet.build(inception_resnet.VARIANTS["default"])
-    records(program)
-    assert plain(program.evaluate("test"))["accuracy"] > 0.9

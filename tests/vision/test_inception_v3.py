@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from oracles import records
 from published import computes, published
 from torch.nn import functional as F
 
 from shinso.core.errors import UserError
-from shinso.core.record import plain
 from shinso.core.seed import drawing_with, generator
 from shinso.vision import inception_v3
 from shinso.vision.googlenet import supervise
@@ -68,10 +66,3 @@ def test_small_pictures_are_refused_until_they_are_grown_or_layers_have_borders(
     assert inception_v3.build(replace(published_form, grow=3)).total
     with pytest.raises(UserError, match="blocks"):
         inception_v3.build(replace(published_form, blocks=(4, 4, 2)))
-
-
-@pytest.mark.slow
-def test_a_narrow_form_learns_the_digits():
-    program = inception_v3.build(inception_v3.VARIANTS["default"])
-    records(program)
-    assert plain(program.evaluate("test"))["accuracy"] > 0.9

@@ -4,11 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from oracles import records
 from published import computes, published
 
 from shinso.core.errors import UserError
-from shinso.core.record import plain
 from shinso.vision import inception_v4
 from shinso.vision.inception_v4 import InceptionV4, from_timm
 
@@ -41,10 +39,3 @@ def test_small_pictures_are_refused_until_they_are_grown():
     assert inception_v4.build(replace(published_form, grow=3)).total
     with pytest.raises(UserError, match="blocks"):
         inception_v4.build(replace(published_form, blocks=(4, 4)))
-
-
-@pytest.mark.slow
-def test_a_narrow_form_learns_the_digits():
-    program = inception_v4.build(inception_v4.VARIANTS["default"])
-    records(program)
-    assert plain(program.evaluate("test"))["accuracy"] > 0.9
