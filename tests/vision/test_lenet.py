@@ -107,7 +107,9 @@ def test_six_passes_over_the_digits_are_enough_to_see_it_learn(tmp_path):
         pass
     assert plain(program.evaluate("test"))["accuracy"] > 0.9
     shown = program.pictures()
-    assert {"confusion", "mistakes"} >= set(shown) and all(image.dtype.name == "uint8" for image in shown.values())
+    inside = {"layers", "first_filters", "feature_maps", "evidence", "top_patches"}
+    assert {"confusion", *inside} <= set(shown) <= {"confusion", "mistakes", *inside}
+    assert all(image.dtype.name == "uint8" for image in shown.values())
     digit, label = open_data("digits").test[0]
     file = tmp_path / "数字 ✍.png"
     Image.fromarray(255 - digit[0].numpy()).resize((280, 280)).save(file)
