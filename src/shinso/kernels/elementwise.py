@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shinso.kernels.native import native
+from shinso.kernels.native import native, plain_only
 
 Rule = Callable[[Any, Any, tuple[Any, ...], tuple[Any, ...]], tuple[Any, tuple[Any, ...]]]
 Columns = Sequence[list[Tensor]]
@@ -156,7 +156,11 @@ def form(device: torch.device, *, flat: bool) -> ModuleType | None:
     """What makes one pass there: Numba's loop for the CPU; for tensors laid end to end on CUDA, torch's compiler."""
     if device.type == "cpu":
         return native("elementwise")
-    return native("elementwise_cuda") if device.type == "cuda" and flat else None
+    if device.type != "cuda" or not flat or plain_only():
+        return None
+    from shinso.kernels import elementwise_compiled
+
+    return elementwise_compiled
 
 
 def update_plain(rule: Rule, columns: Columns, numbers: tuple[float, ...], turn: tuple[float, float],

@@ -10,10 +10,15 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 
+def plain_only() -> bool:
+    """Whether whoever started the process wants no native form."""
+    return os.environ.get("SHINSO_KERNELS", "") == "plain"
+
+
 @functools.cache
 def native(name: str) -> ModuleType | None:
     """The module `shinso.kernels.NAME_native`, or None where it cannot run; decided once per process."""
-    if os.environ.get("SHINSO_KERNELS", "") == "plain":
+    if plain_only():
         return None
     try:
         return importlib.import_module(f"shinso.kernels.{name}_native")

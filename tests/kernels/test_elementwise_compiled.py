@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 import torch
 
-from shinso.kernels import elementwise, elementwise_cuda_native
+from shinso.kernels import elementwise, elementwise_compiled
 from shinso.kernels.elementwise import Places, form, update_plain
 from shinso.optim._adam import AbstractAdam
 from shinso.optim.adamw import AdamW
@@ -47,7 +47,7 @@ def test_it_is_the_plain_form(rule, states, numbers, dtype, compiler):
         places = Places(keeps=True)
         assert places.find(ours) and len(places.sizes) == 1
         for turn in ((1.0, 0.0), (-1.0, 0.1)):
-            elementwise_cuda_native.run(rule, places, ours, numbers, turn)
+            elementwise_compiled.run(rule, places, ours, numbers, turn)
             update_plain(rule, theirs, numbers, turn)
         for mine, other in zip(chain(*ours), chain(*theirs), strict=True):
             torch.testing.assert_close(mine, other, rtol=1e-5 if dtype == torch.float32 else 1e-12, atol=1e-7)
@@ -65,7 +65,7 @@ def test_rows_are_vectors_over_the_same_memory():
 
 def test_who_takes_it():
     """Tensors laid end to end on CUDA; nothing on devices that nobody has tried."""
-    assert form(torch.device("cuda"), flat=True) is elementwise_cuda_native
+    assert form(torch.device("cuda"), flat=True) is elementwise_compiled
     assert form(torch.device("cuda"), flat=False) is None and form(torch.device("mps"), flat=True) is None
     assert form(torch.device("cpu"), flat=False) is elementwise.native("elementwise")
 
