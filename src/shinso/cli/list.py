@@ -47,10 +47,14 @@ def entry(one: index.System) -> dict[str, Any]:
         **one.card,
         "facts": [vars(fact) for fact in one.facts],
         "variants": {v.name: v.changes for v in one.variants},
-        "fields": [vars(field) for field in one.fields],
+        "fields": [_told(field) for field in one.fields],
         "facts_ja": [vars(fact) for fact in one.facts_in("ja")],
-        "fields_ja": [vars(field) for field in one.fields_in("ja")],
+        "fields_ja": [_told(field) for field in one.fields_in("ja")],
     }
+
+
+def _told(field: index.Field) -> dict[str, str]:
+    return {name: value for name, value in vars(field).items() if name != "file"}
 
 
 def print_json(value: Any) -> None:

@@ -135,8 +135,9 @@ class _Table:
         shape, size = tuple(output.shape[1:]), output.numel() * output.element_size() // self.examples
         own = sum(weight.numel() for weight in module.parameters(recurse=False))
         container = not (own or self.products.get(name)) and any(True for _ in module.children())
-        self.found[name] = Layer(name=name, kind=type(module).__name__, shape=shape, parameters=own, container=container,
-                                 memory=0 if container else size, field=self.follow.fields.get(output))
+        self.found[name] = Layer(name=name, kind=type(module).__name__, shape=shape, parameters=own,
+                                 container=container, memory=0 if container else size,
+                                 field=self.follow.fields.get(output))
 
     def rows(self) -> list[Layer]:
         counted = [replace(row, products=self.products.get(name, 0) // self.examples)

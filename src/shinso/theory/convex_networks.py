@@ -136,7 +136,8 @@ class FrankWolfe:
             right.loglog(steps, bound, color=GREY, linestyle="--", label="2C / (t + 2)  (4)")
             right.loglog(steps, dual, color=ORANGE, linewidth=1, label="duality gap / 双対ギャップ")
             right.loglog(steps, np.maximum(gap, 1e-9), color=BLUE, label="J − J*")
-        quiet(right, "Distance to the optimum / 最適値との差", "step t / ステップ").legend(fontsize=9, loc="center left")
+        quiet(right, "Distance to the optimum / 最適値との差", "step t / ステップ")
+        right.legend(fontsize=9, loc="center left")
         return {"frank_wolfe": pixels(figure)}
 
 
