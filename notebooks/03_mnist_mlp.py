@@ -157,8 +157,8 @@ assert sigmoid[10]["accuracy"] > sigmoid[1]["accuracy"] + 0.1
 
 # %% {"jupyter": {"source_hidden": true}, "cellView": "form"}
 # @title 解答 3-4
-from shinso.learn.schedules import cosine
 from shinso.optim.adam import Adam
+from shinso.optim.cosine import cosine
 
 model = network(nn.ReLU)
 plan = Plan(epochs=3 * PASSES, batch_size=50, seed=0, schedule=cosine)  # 小さなバッチ、下がっていく学習率

@@ -22,9 +22,9 @@ from shinso.core.place import Place
 from shinso.data.examples import open_data, to_float
 from shinso.engine.loop import run
 from shinso.learn.classify import CLASSIFY
-from shinso.learn.schedules import one_cycle
 from shinso.learn.supervised import Plan, Supervised
 from shinso.optim.adam import Adam
+from shinso.optim.one_cycle import one_cycle
 
 SMOKE = os.environ.get("SHINSO_NOTEBOOKS") == "smoke"  # 自動試験では小さく動かす
 NAME = "mnist" if os.path.isdir(os.path.join(os.environ.get("SHINSO_DATA", ""), "mnist")) and not SMOKE else "digits"

@@ -371,7 +371,7 @@ def test_one_bad_checkpoint_is_a_warning_and_the_one_before_is_used(real, place)
     ["run", "vision.lenet", "--seed", "-1"],
     ["run", "vision.lenet", "--seed", "99999999999999999999999"], ["run", "vision.lenet", "--patience", "-1"],
     ["run", "vision.lenet", "extra"], ["run", "vision"], ["run", "vision.lenet.x"], ["run", "..lenet"],
-    ["show", ""], ["check", "vision.alexnet"], ["data"], ["data", "check"], ["list", "x"], ["--jsn"], ["runn"],
+    ["show", ""], ["check", "vision.alexnett"], ["data"], ["data", "check"], ["list", "x"], ["--jsn"], ["runn"],
 ])  # fmt: skip
 def test_words_that_mean_nothing_are_refused(real, place, words):
     names = {"place": place, "whole": place / "whole", "part": place / "part"}

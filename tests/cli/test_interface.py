@@ -16,7 +16,7 @@ FROZEN = {
     "show": ["PATH", "--page", "--json"],
     "run": ["PATH", "--variant", "--out", "--resume", "--checkpoint-every", "--keep", "--device", "--precision",
             "--compile", "--threads", "--json"],
-    "predict": ["RUN", "FILE...", "--json"],
+    "predict": ["RUN", "FILE...", "--top", "--json"],
     "check": ["PATH", "--json"],
     "export": ["RUN", "--to", "--out", "--json"],
     "data list": ["--json"],

@@ -42,7 +42,8 @@ def test_what_is_written_is_read(tmp_path: Path):
         folder.write("summary.json", {"metrics": {"loss": math.nan, "名前": 1}, "path": "\udcff"})
     values = RunFolder(tmp_path / "run").read_setup()
     assert values["setup"] == {"data": Setup().data, "lr": 0.1, "clip": math.inf, "widths": [16, 32]}
-    assert values["place"] == {"device": "cpu", "precision": "fp32", "compile": False, "threads": 1}
+    assert values["place"] == {"device": "cpu", "precision": "fp32", "compile": False, "threads": 1,
+                               "processes": 1, "rank": 0}
     summary = folder.read("summary.json")
     assert math.isnan(summary["metrics"]["loss"]) and summary["metrics"]["名前"] == 1 and summary["path"] == "\udcff"
 

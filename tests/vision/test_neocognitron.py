@@ -116,7 +116,7 @@ def test_pictures_of_data_are_seen_and_drawn():
 
 
 @pytest.mark.parametrize("wrong", [{"selectivity": (1.0, 2.0)}, {"speed": (1.0, 0.0, 1.0)}, {"shift": 4}, {"images": 0},
-                                   {"data": "xor"}])
+                                   {"retina": "xor"}])
 def test_a_setup_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         build(replace(Setup(), **wrong))

@@ -99,7 +99,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "predict.arguments": ("RUN FILE... [--top N] [--json]", "RUN FILE... [--top N] [--json]"),
     "predict.help": ("Answers for each file with the network of a run: label and probability.",
                      "実行で学習したネットワークを使い、各ファイルのラベルと確率を答えます。"),
-    "predict.examples": ("shinso predict runs/vision.lenet-20260401-120000 photo.jpg --top 3", ""),
+    "predict.examples": ("shinso predict runs/lenet photo.jpg --top 3", ""),
     "predict.top": ("how many answers for each file, the likeliest first", "ファイルごとの答えの数 (確率の高い順)"),
     "check.short": ("run the claims that systems make about themselves", "システム自身の主張を検証する"),
     "check.arguments": ("[PATH] [--json]", "[PATH] [--json]"),

@@ -45,6 +45,8 @@ from shinso.vision._retina import read_out, retina, shown
 
 LABELS = 1000
 """most labelled examples that a read-out gets"""
+
+
 def falling(size: int, factor: float) -> Tensor:
     """factor^distance from the middle, (size, size)."""
     away = torch.arange(size) - (size - 1) / 2
@@ -124,9 +126,9 @@ class Neocognitron:
         for r, q, pad, pool in zip(setup.selectivity, setup.speed, (2, 1, 0), (5, 5, 2), strict=True):
             self.stages.append(Stage(entering, setup.planes, r=r, q=q, pad=pad, pool=pool, draw=draw))
             entering = setup.planes
-        self.source = None if setup.data == "drawn" else open_data(setup.data)
+        self.source = None if setup.retina == "drawn" else open_data(setup.retina)
         if self.source is not None and len(self.source.about.shape) != 3:
-            raise UserError(f"data '{setup.data}'", "these are points", "give pictures, for example mnist, or drawn")
+            raise UserError(f"retina '{setup.retina}'", "these are points", "give pictures, say mnist, or drawn")
 
     def picture(self, i: int) -> Tensor:
         """What step i shows, (1, 1, 16, 16)."""
@@ -156,16 +158,17 @@ class Neocognitron:
         """Of drawings: how many have a plane of their own, and how often it answers; of data: two read-outs."""
         if self.source is None:
             own, share = owners(self.winners())
-            return {"own_planes": float(own), "accuracy": share}
+            return {"own_planes": float(own), "accuracy": share, "loss": 1 - share}
         few, asked = self.source.train, getattr(self.source, split)
         if not len(few) or not len(asked):
-            return {"accuracy": 0.0, "pixels": 0.0}
+            return {"accuracy": 0.0, "pixels": 0.0, "loss": 1.0}
         X, y = _some(few, generator(self.setup.seed, "labels"))
         Xt, yt = _some(asked, generator(self.setup.seed, split), 2000)
         classes = len(self.source.about.classes)
         X, Xt = retina(X), retina(Xt)
         right = {"accuracy": (strokes(self.stages[0], X), strokes(self.stages[0], Xt)), "pixels": (X, Xt)}
-        return {name: float((read_out(a, y, b, classes) == yt).double().mean()) for name, (a, b) in right.items()}
+        found = {name: float((read_out(a, y, b, classes) == yt).double().mean()) for name, (a, b) in right.items()}
+        return {**found, "loss": 1 - found["accuracy"]}  # the share of wrong answers
 
     def state(self) -> dict[str, Any]:
         return {"stages": [{"a": stage.a, "b": stage.b} for stage in self.stages]}
@@ -362,7 +365,7 @@ CARD = Card(
 class Setup:
     """What the net sees and how choosy it is."""
 
-    data: str = "drawn"
+    retina: str = "drawn"
     """drawn: the digits 0 to 4 in thin strokes; or a data set of pictures: digits, mnist, folder:PATH ..."""
     images: int = 100
     """pictures that are shown, one a step"""
@@ -381,8 +384,8 @@ class Setup:
 VARIANTS = {
     "smoke": Setup(images=40),
     "default": Setup(),
-    "digits": Setup(data="digits", images=300, selectivity=(6.0, 1.5, 1.5)),
-    "mnist": Setup(data="mnist", images=500, selectivity=(4.0, 1.5, 1.5), speed=(1.0, 16.0, 16.0)),
+    "digits": Setup(retina="digits", images=300, selectivity=(6.0, 1.5, 1.5)),
+    "mnist": Setup(retina="mnist", images=500, selectivity=(4.0, 1.5, 1.5), speed=(1.0, 16.0, 16.0)),
 }
 
 
