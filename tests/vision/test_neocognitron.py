@@ -112,7 +112,7 @@ def test_pictures_of_data_are_seen_and_drawn():
     program = build(replace(VARIANTS["digits"], images=3))
     records(program)
     assert set(program.pictures()) == {"strokes", "layers"}
-    assert set(program.evaluate("validation")) == {"accuracy", "pixels"}
+    assert set(program.evaluate("validation")) == {"accuracy", "loss", "pixels"}
 
 
 @pytest.mark.parametrize("wrong", [{"selectivity": (1.0, 2.0)}, {"speed": (1.0, 0.0, 1.0)}, {"shift": 4}, {"images": 0},
