@@ -46,6 +46,12 @@ LEFT_OUT = {
     "mirror_descent": "weights of a net lie on no simplex", "frank_wolfe": "weights of a net have no bound to touch",
 }
 
+NOT_ON = {"Letters": {
+    "kfac": "its model must give one row for an example",
+    "hessian_free": "the attention kernel has no second derivative on the CPU",
+}}  # fmt: skip
+"""methods that one of the tasks cannot run"""
+
 
 class Pictures:
     """784-128-64-10 on MNIST, batches of 100."""
@@ -164,7 +170,9 @@ def report(rounds: int, seconds: float) -> list[str]:
         found = json.loads(STORE.read_text(encoding="utf-8"))[type(task).__name__]
         lines += [f"{task.__doc__} Loss {task.target}, at most {task.steps} gradients:", "",
                   "| method | rate | steps, median of 5 | each | gradients | last loss, median |", "|---|" + "--:|" * 5]
-        lines += [row(name, found[name]) for name in sorted(found, key=lambda name: place(found[name]))] + [""]
+        lines += [row(name, found[name]) for name in sorted(found, key=lambda name: place(found[name]))]
+        barred = NOT_ON.get(type(task).__name__, {})
+        lines += ["", *(f"- {name} was not run: {why}" for name, why in barred.items()), ""]
     unknown = set(methods()) - {name.split()[0] for name in USUAL} - set(LEFT_OUT)
     return [*lines, *(f"- {name} was not run: {why}" for name, why in LEFT_OUT.items()),
             *(f"- {name} was not run: no usual rate stands in the program" for name in sorted(unknown)),
@@ -174,7 +182,8 @@ def report(rounds: int, seconds: float) -> list[str]:
 def measure(task: Pictures | Letters, name: str) -> None:
     """Adds a method to the store, unless it is there or does not exist."""
     store = json.loads(STORE.read_text(encoding="utf-8")) if STORE.is_file() else {}
-    if name in store.get(type(task).__name__, {}) or name.split()[0] not in methods():
+    title = type(task).__name__
+    if name in store.get(title, {}) or name in NOT_ON.get(title, {}) or name.split()[0] not in methods():
         return
     rate, trials = tuned(task, name)
     runs = [descend(task, name, rate, seed, task.steps) for seed in SEEDS]

@@ -11,7 +11,7 @@ from torch import nn
 from shinso.catalogue import index
 from shinso.core.errors import UserError
 from shinso.core.place import Place
-from shinso.learn.recognise import Recognition, balanced, recognise, rule, smoothed
+from shinso.learn.recognise import Recognition, balanced, recognise, smoothed
 
 SMALL = Recognition(epochs=1, batch_size=50, augment=False)
 
@@ -38,7 +38,7 @@ def test_more_parts_than_examples_are_as_many_as_there_are():
 
 
 def test_vectors_do_not_decay():
-    optimiser = rule(replace(SMALL, weight_decay=0.1), network(recognise(SMALL, Place(), network).data.about), "cpu")
+    optimiser = recognise(replace(SMALL, weight_decay=0.1), Place(), network).optimiser
     decays = {w.dim() > 1: group["weight_decay"] for group in optimiser.param_groups for w in group["params"]}
     assert decays == {True: 0.1, False: 0.0}
 
@@ -57,6 +57,18 @@ def test_dropout_follows_from_the_seed_alone():
         return [float(program.step(i)["loss"]) for i in range(5)]
 
     assert losses(1) == losses(2)
+
+
+def test_a_method_that_looks_at_the_model_is_shown_it():
+    program = recognise(replace(SMALL, optimiser="kfac", lr=0.01), Place(), network)
+    program.step(0)
+    assert any(len(kept) > 1 for kept in program.optimiser.state.values()), "it descended like plain SGD"
+
+
+def test_a_method_that_cannot_take_so_many_weights_is_one_sentence():
+    with pytest.raises(UserError, match="bfgs"):
+        recognise(replace(SMALL, optimiser="bfgs"), Place(), lambda about: nn.Sequential(
+            nn.Flatten(), nn.Linear(784, 30), nn.Linear(30, len(about.classes))))
 
 
 def test_smoothing_is_a_mixture_of_targets():

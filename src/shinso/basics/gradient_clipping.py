@@ -11,7 +11,7 @@ grows without bound where each is above 1. A step that meets the cliff is thrown
 the wall. Clipping each entry by its value is something else: it turns the direction. Clipping rewards is a third thing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -26,6 +26,7 @@ from shinso.core.place import Place
 from shinso.core.record import Record, plain
 from shinso.core.seed import generator
 from shinso.core.setup import in_range
+from shinso.optim import clipping
 
 LENGTH, GOAL, START = 50, 0.7, 0.5
 """of (2): steps in time, wanted answer, x_0"""
@@ -38,13 +39,21 @@ def norm(gradients: Sequence[Tensor]) -> Tensor:
 
 def clip_by_norm(gradients: Sequence[Tensor], c: float) -> list[Tensor]:
     """(1), as new tensors."""
-    factor = (c / norm(gradients).clamp(min=1e-300)).clamp(max=1.0)
-    return [g * factor for g in gradients]  # (1)
+    return _copies(clipping.clip_by_norm, gradients, c)
 
 
 def clip_by_value(gradients: Sequence[Tensor], c: float) -> list[Tensor]:
     """Every entry into -c..c, as new tensors: another direction."""
-    return [g.clamp(-c, c) for g in gradients]
+    return _copies(clipping.clip_by_value, gradients, c)
+
+
+def _copies(clip: Callable[..., object], gradients: Sequence[Tensor], c: float) -> list[Tensor]:
+    """Gradients that weights would have after `clip`."""
+    holders = [torch.zeros_like(g, requires_grad=True) for g in gradients]
+    for holder, g in zip(holders, gradients, strict=True):
+        holder.grad = g.clone()
+    clip(holders, c)
+    return [holder.grad for holder in holders if holder.grad is not None]
 
 
 def surface(w: Tensor, b: Tensor) -> Tensor:

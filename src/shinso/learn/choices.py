@@ -19,7 +19,7 @@ SCHEDULES: dict[str, Callable[[float], float] | None] = {
 }  # fmt: skip
 """factor on the rate as a function of progress 0..1; warm_up is a tenth of the run before a cosine"""
 
-FUSED = ("adam", "sgd")
+FUSED = ("adam", "adamw", "sgd")
 """methods of one pass over ready gradients, by torch's fused call; every other one is handed a closure"""
 
 
@@ -35,13 +35,21 @@ def first_order(name: str) -> Any:
     return kind
 
 
-def optimiser(name: str, model: nn.Module, lr: float, device: str) -> torch.optim.Optimizer:
-    """The first-order method of that name, of which nothing but the rate is chosen; one that takes a model gets it."""
+def optimiser(name: str, model: nn.Module, lr: float, device: str, *, momentum: float | None = None,
+              weight_decay: float | None = None) -> torch.optim.Optimizer:
+    """The first-order method of that name over the trained weights; it gets of the rest what it takes, and the model.
+
+    With a `weight_decay` there are two groups: matrices and kernels decay, vectors do not.
+    """
     kind = first_order(name)
-    if name in FUSED:
-        return kind(model.parameters(), lr=lr, fused=device != "mps")
-    offered = {"lr": lr, "model": model}
+    known = signature(kind).parameters
+    offered = {"lr": lr, "model": model, "momentum": momentum, "fused": (name in FUSED and device != "mps") or None}
+    options = {key: value for key, value in offered.items() if key in known and value is not None}
+    weights: list[Any] = [w for w in model.parameters() if w.requires_grad]
+    if weight_decay is not None and "weight_decay" in known:
+        weights = [{"params": [w for w in weights if w.dim() > 1], "weight_decay": weight_decay},
+                   {"params": [w for w in weights if w.dim() <= 1], "weight_decay": 0.0}]
     try:
-        return kind(model.parameters(), **{key: offered[key] for key in offered if key in signature(kind).parameters})
+        return kind(weights, **options)
     except ValueError as error:  # too many weights, say
         raise UserError("optimiser", f"{name}: {error}", "choose another such as adam") from None

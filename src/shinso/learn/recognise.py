@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from inspect import signature
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +25,7 @@ from shinso.data.colour_jitter import ColourJitter
 from shinso.data.cutout import Cutout
 from shinso.data.examples import Dataset, Description, open_data
 from shinso.data.mixup import Mixup
-from shinso.learn.choices import FUSED, SCHEDULES, first_order
+from shinso.learn.choices import FUSED, SCHEDULES, optimiser
 from shinso.learn.classify import CLASSIFY
 from shinso.learn.foreign_weights import freeze, load_weights, pixels, read_weights
 from shinso.learn.mirrored import mirroring
@@ -100,7 +99,9 @@ def recognise(setup: Recognition, place: Place, network: Callable[[Description],
                 ema=setup.ema, closure=setup.optimiser not in FUSED, accumulate=setup.accumulate,
                 augment=_changed(setup, data.about),
                 mix=Mixup(seed=setup.seed + 4, alpha=setup.mixup) if setup.mixup else None)
-    return Supervised(model, rule(setup, model, place.device), _task(setup, data, place.device), data, plan, place)
+    rule = optimiser(setup.optimiser, model, setup.lr, place.device, momentum=setup.momentum,
+                     weight_decay=setup.weight_decay)
+    return Supervised(model, rule, _task(setup, data, place.device), data, plan, place)
 
 
 def _changed(setup: Recognition, about: Description) -> Augment | None:
@@ -164,16 +165,3 @@ def smoothed(share: float, model: nn.Module, batch: Batch, noise: Generator, *,
     each = F.cross_entropy(scores, targets, label_smoothing=share, reduction="none")
     weights = targets @ shares if targets.is_floating_point() else shares[targets]
     return {"loss": (each * weights).mean()}
-
-
-def rule(setup: Recognition, model: nn.Module, device: str) -> torch.optim.Optimizer:
-    """The method that `setup` names, in two groups: matrices and kernels decay, vectors do not."""
-    kind = first_order(setup.optimiser)
-    known = signature(kind).parameters
-    given = {"lr": setup.lr, "momentum": setup.momentum, "fused": device != "mps" or None}
-    options = {name: value for name, value in given.items() if name in known}
-    weights = [w for w in model.parameters() if w.requires_grad]
-    if "weight_decay" not in known:
-        return kind(weights, **options)
-    return kind([{"params": [w for w in weights if w.dim() > 1], "weight_decay": setup.weight_decay},
-                 {"params": [w for w in weights if w.dim() <= 1], "weight_decay": 0.0}], **options)

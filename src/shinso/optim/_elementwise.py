@@ -6,9 +6,9 @@ closures, maximize, coupled weight decay, the state of each parameter, saving an
 class.
 """
 
-from collections.abc import Callable
+from abc import abstractmethod
 from operator import attrgetter, is_, itemgetter
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -35,14 +35,12 @@ class AbstractElementwise(AbstractFlat):
     """states that did not exist before this step"""
     _bundled: "dict[int, tuple[list[Tensor], list[Bundle]]] | None" = None
 
-    @staticmethod
-    def rule(w: Any, g: Any, s: tuple[Any, ...], h: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
-        """The update of one entry, in the words of shinso.kernels.elementwise and without literals."""
-        raise NotImplementedError
+    rule: ClassVar[Rule]
+    """the update of one entry, in the words of shinso.kernels.elementwise and without literals; a static function"""
 
+    @abstractmethod
     def numbers(self, group: Group, step: float) -> tuple[float, ...]:
         """h at this step, counted from 1; scalars after "step" follow as further arguments."""
-        raise NotImplementedError
 
     def chosen(self, group: Group) -> tuple[Rule, tuple[str, ...]]:
         """Rule and states, where the options of a group decide about them."""
@@ -61,18 +59,8 @@ class AbstractElementwise(AbstractFlat):
         if "step" in scalars:
             scalars["step"] += 1
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore - torch's has overloads
-        """One update of every parameter that has a gradient; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.no_grad():
-            self._update()
-        self._begun = None
-        return loss
-
     def _update(self) -> None:
+        self._begun = None
         for number, group in enumerate(self.param_groups):
             for bundle, grads in self._work(number, group):
                 if any(map(_is_sparse, grads)):

@@ -1,6 +1,7 @@
 """All weights of an optimiser as one vector, for methods that move them along one direction."""
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from math import inf, nan
 from typing import Any
@@ -82,7 +83,7 @@ class Landscape:
             raise RuntimeError(f"{self.name} needs curvature: call loss.backward(create_graph=True) in the closure")
 
 
-class AbstractWhole(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[reportIncompatibleMethodOverride]
+class AbstractWhole(AbstractLean, torch.optim.Optimizer, ABC):  # pyright: ignore[reportIncompatibleMethodOverride]
     """Says what one step does in `advance`; its state, of all weights, stands with the first one, as torch's LBFGS."""
 
     curvature = False
@@ -114,9 +115,9 @@ class AbstractWhole(AbstractLean, torch.optim.Optimizer):  # pyright: ignore[rep
         state["evaluations"] = state.get("evaluations", 0) + land.evaluations
         return land.first
 
+    @abstractmethod
     def advance(self, land: Landscape, group: dict[str, Any], state: dict[str, Any]) -> None:
         """Moves the weights of `land`; `state` is kept for the next step."""
-        raise NotImplementedError
 
 
 def descent(optimiser: torch.optim.Optimizer, loss: Callable[[Tensor], Tensor], steps: int) -> Tensor:

@@ -6,10 +6,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from shinso.optim._lean import AbstractLean
+from shinso.optim._lean import AbstractStep
 
 
-class AbstractFlat(AbstractLean, torch.optim.Optimizer):
+class AbstractFlat(AbstractStep, torch.optim.Optimizer):
     """What `flatten` changes: who keeps the gradients, and where a state lies. state_dict is as before."""
 
     flat: bool = False

@@ -10,8 +10,8 @@ shortcut h is added. The surprise is the price: ResNet-50 grows from 25.6 to 28.
 multiplications only by 0.06 %, because (2) is computed once for a picture and not at every place. It won the
 classification of ILSVRC 2017 with a top-5 error of 2.25 %, an ensemble's.
 
-The residual blocks are those of `nn.residual_block`; `from_timm` reads the files of timm's seresnet50 and deeper
-(those of 18 and 34 layers round the middle of the two maps to multiples of 8).
+The residual blocks are those of `nn.residual_block`; `from_timm` reads the files of timm's seresnet50 (those
+of 18 and 34 layers round the middle of the two maps to multiples of 8).
 """
 
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ class SEResNet(nn.Module):
 
 
 def from_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state of timm's seresnet50 and its kin under the names of `SEResNet`; other names stay as they are."""
+    """A state of timm's seresnet50 under the names of `SEResNet`; other names stay as they are."""
     ours: dict[str, Tensor] = {}
     for name, tensor in state.items():
         words = name.split(".")
