@@ -75,6 +75,24 @@ def resnet(data, options):
     return same_start(build(setup, place), "resnet20")
 
 
+class recipe:
+    """The variant of CIFAR-10 as the command line runs it; options: epochs, decay, seed, and those of `resnet`."""
+
+    def __init__(self, data, options):
+        from shinso.vision.cifar_resnet import VARIANTS, build
+
+        self.program = build(replace(
+            VARIANTS["cifar10"], batch_size=options["batch"], lr=options["lr"], momentum=options["momentum"],
+            weight_decay=options["decay"], epochs=options["epochs"], seed=options["seed"]), ready(options))
+
+    def train(self):
+        for _ in run(self.program):
+            pass
+
+    def accuracy(self):
+        return float(self.program.evaluate("test")["accuracy"])
+
+
 def cnn(data, options):
     """The network of W2 put together from torch.nn and shinso.kernels, as a user would."""
     from shinso.kernels.conv_pool import conv_relu_pool

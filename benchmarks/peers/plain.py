@@ -111,3 +111,39 @@ class plain:
         hits = sum(int((self.model(a).argmax(1) == b).sum()) for a, b in zip(x.split(1000), y.split(1000), strict=True))
         self.model.train()
         return hits / len(y)
+
+
+def flipped_and_shifted(x):
+    """Mirror images half of the time, and crops from a border of four zeros, another for every picture."""
+    n, channels, height, width = x.shape
+    wide = F.pad(x, (4,) * 4)
+    rows = torch.randint(9, (n, 1)) + torch.arange(height)
+    columns = torch.arange(width).expand(n, width)
+    columns = torch.where(torch.rand(n, 1) < 0.5, columns, columns.flip(1)) + torch.randint(9, (n, 1))
+    place = rows[:, :, None] * wide.shape[3] + columns[:, None, :]
+    return wide.flatten(2).gather(2, place.view(n, 1, -1).expand(-1, channels, -1)).view(x.shape)
+
+
+class recipe(plain):
+    """The program with augmentation, weight decay and a rate of one cycle; further options: epochs, decay, seed"""
+
+    def __init__(self, data, options):
+        super().__init__(data, options)
+        torch.manual_seed(options["seed"])
+        self.model = self.forward = NETWORKS[options["network"]]()
+        self.optimiser = torch.optim.SGD(self.model.parameters(), lr=options["lr"], momentum=options["momentum"],
+                                         weight_decay=options["decay"])
+        self.epochs = options["epochs"]
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, options["lr"], total_steps=self.epochs * (len(self.x) // self.batch), pct_start=0.25,
+            cycle_momentum=False)
+
+    def train(self):
+        for _ in range(self.epochs):
+            order = torch.randperm(len(self.x))
+            for index in order.split(self.batch)[: len(self.x) // self.batch]:
+                self.optimiser.zero_grad()
+                loss = self.criterion(self.model(flipped_and_shifted(self.x[index])), self.y[index])
+                loss.backward()
+                self.optimiser.step()
+                self.schedule.step()
