@@ -1,5 +1,6 @@
 """Sizes are those that torch really makes, and a filter that does not fit is refused."""
 
+import warnings
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,13 @@ import torch
 from torch.nn import functional as F
 from torch_oracle import agrees
 
-from shinso.autodiff.byhand.zero_padding import ZeroPadding, output_size, same_padding, transposed_size
+from shinso.autodiff.byhand.zero_padding import (
+    ZeroPadding,
+    output_size,
+    same_frame,
+    same_padding,
+    transposed_size,
+)
 from shinso.core.errors import UserError
 
 
@@ -74,6 +81,37 @@ def test_an_even_filter_has_no_centre():
 
 def test_valid_same_and_full_are_the_three_sizes():
     assert [output_size(6, 3, padding=p) for p in (0, same_padding(3), 2)] == [4, 6, 8]
+
+
+@pytest.mark.parametrize("size", range(1, 15))
+def test_the_frame_of_same_is_torchs_at_stride_one(size):
+    x = torch.randn(1, 1, size, dtype=torch.float64)
+    for f, d in product(range(1, 7), range(1, 4)):
+        w = torch.randn(1, 1, f, dtype=torch.float64)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says that an even filter costs a copy
+            theirs = F.conv1d(x, w, padding="same", dilation=d)
+        torch.testing.assert_close(F.conv1d(F.pad(x, same_frame(size, f, 1, d)), w, dilation=d), theirs)
+
+
+def same_by_onnx(x, w, stride):
+    """A convolution whose frame is chosen as Keras and TensorFlow choose it, by ONNX's reference."""
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    reference = pytest.importorskip("onnx.reference")
+    one = onnx.helper.make_node("Conv", ["x", "w"], ["y"], auto_pad="SAME_UPPER", strides=[stride])
+    kinds = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.DOUBLE, (None,) * 3) for name in "xwy"]
+    graph = onnx.helper.make_graph([one], "same", kinds[:2], kinds[2:])
+    return reference.ReferenceEvaluator(onnx.helper.make_model(graph)).run(None, {"x": x, "w": w})[0]
+
+
+@pytest.mark.parametrize(("f", "stride"), list(product(range(1, 7), range(1, 4))))
+def test_the_frame_of_same_is_onnxs_at_every_stride(f, stride):
+    draw = np.random.default_rng(0)
+    for size in range(f, 13):
+        x, w = draw.normal(size=(1, 1, size)), draw.normal(size=(1, 1, f))
+        framed = np.pad(x, ((0, 0), (0, 0), same_frame(size, f, stride)))
+        ours = F.conv1d(torch.tensor(framed), torch.tensor(w), stride=stride)
+        np.testing.assert_allclose(ours.numpy(), same_by_onnx(x, w, stride), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("padding", [0, 1, 3])

@@ -8,8 +8,13 @@ P zeros on each side makes up for it; the filter's places, S pixels apart and it
     O_transposed = (H - 1) S - 2P + D (F - 1) + R + 1                                              (3)
 
 (2) is how some poolings round, (3) the size that a transposed convolution enlarges to, with R rows added at one end.
+The size is kept when S = 1 and P = D (F - 1) / 2, so F has to be odd. What Keras and TensorFlow call "same" always has
+ceil(H / S) places, and for that a frame of B zeros before and E behind that may differ:
+
+    B + E = max((ceil(H / S) - 1) S + D (F - 1) + 1 - H, 0),      B = floor((B + E) / 2)           (4)
+
 The surprise: with S > 1 the floor throws pixels away, so two image sizes give one output size, and (3) needs R to
-know which of them it shall give back. The size is kept when S = 1 and P = D (F - 1) / 2, so F has to be odd.
+know which of them it shall give back; and by (4) the same filter stands on other pixels in another framework.
 
 Dumoulin and Visin 2016, A guide to convolution arithmetic for deep learning.
 """
@@ -17,8 +22,9 @@ Dumoulin and Visin 2016, A guide to convolution arithmetic for deep learning.
 from typing import final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from shinso.core.card import Card, Check, exactly
+from shinso.core.card import Card, Check, at_least, exactly
 from shinso.core.errors import UserError
 
 
@@ -45,6 +51,12 @@ def same_padding(filter_size: int, dilation: int = 1) -> int:
         raise UserError("same_padding", f"a filter of {filter_size} entries cannot be centred on a pixel",
                         "use a filter of odd size")
     return dilation * (filter_size - 1) // 2
+
+
+def same_frame(size: int, filter_size: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
+    """(4): zeros before and behind `size` pixels in what Keras and TensorFlow call "same"."""
+    zeros = max((-(-size // stride) - 1) * stride + dilation * (filter_size - 1) + 1 - size, 0)
+    return zeros // 2, zeros - zeros // 2  # (4)
 
 
 @final
@@ -84,15 +96,54 @@ def three_by_three_keeps_the_size() -> Check:
                        for size in range(1, 41)), 40)
 
 
-def the_frame_adds_nothing_to_the_sum() -> Check:
-    """A 6x6 image in its 8x8 frame has the sum it had, and all that was added is zero.
+def _image() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 10, (1, 1, 6, 6)).astype(float)
+
+
+def the_frame_adds_nothing_to_the_image() -> Check:
+    """A 6x6 image stands unchanged in the middle of its 8x8 frame and 28 zeros stand around it: entries not so, 0.
 
     Source: the 6x6 example of the course
     """
-    image = np.random.default_rng(0).integers(0, 10, (1, 1, 6, 6)).astype(float)
-    framed = ZeroPadding(1).forward(image)
-    return exactly(float(framed.sum() - image.sum()) + abs(framed.shape[2] - 8) + np.count_nonzero(framed[..., [0, 7]]),
-                   0)
+    image, framed = _image(), ZeroPadding(1).forward(_image())
+    expected = [[image[0, 0, y - 1, x - 1] if 1 <= y <= 6 and 1 <= x <= 6 else 0.0 for x in range(8)] for y in range(8)]
+    zeros = int((framed == 0).sum())
+    return exactly(int((framed != [[expected]]).sum()) + abs(zeros - 28), 0)
+
+
+def _answers(framed: np.ndarray, stride: int = 1) -> np.ndarray:
+    """What a 3x3 filter says at its places in a framed image (1, 1, height, width)."""
+    filters = np.random.default_rng(1).normal(size=(3, 3))
+    return (sliding_window_view(framed[0, 0], (3, 3)) * filters).sum((2, 3))[::stride, ::stride]
+
+
+def the_framed_image_keeps_its_size() -> Check:
+    """A 3x3 filter makes 4x4, 6x6 and 8x8 of a 6x6 image in frames of 0, 1 and 2: valid, same, full; all 3 are (1)'s.
+
+    Source: the 6x6 example of the course; equation (1)
+    """
+    shapes = [_answers(ZeroPadding(padding).forward(_image())).shape for padding in range(3)]
+    formula = [(output_size(6, 3, padding=padding),) * 2 for padding in range(3)]
+    return exactly(sum(a == b == (4 + 2 * p,) * 2 for p, (a, b) in enumerate(zip(shapes, formula, strict=True))), 3)
+
+
+def an_even_filter_has_one_zero_more_behind() -> Check:
+    """For filters of 2, 4 and 6 the frame (4) at stride 1 has 1 zero more behind than before: filters not so, 0.
+
+    Source: equation (4); F - 1 is odd
+    """
+    frames = [same_frame(28, filter_size) for filter_size in (2, 4, 6)]
+    return exactly(sum(behind - before != 1 for before, behind in frames), 0)
+
+
+def the_stride_moves_the_frame() -> Check:
+    """At stride 2 on 6 pixels the frame (4) of a 3x3 filter is not (1, 1): 3x3 answers both, over a tenth apart.
+
+    Source: equation (4) gives (0, 1); weights that were trained with one frame do not fit the other
+    """
+    theirs = _answers(np.pad(_image(), ((0, 0), (0, 0), same_frame(6, 3, 2), same_frame(6, 3, 2))), 2)
+    ours = _answers(ZeroPadding(same_padding(3)).forward(_image()), 2)
+    return at_least(float(abs(theirs - ours).max()) if theirs.shape == ours.shape == (3, 3) else 0.0, 0.1)
 
 
 def the_course_network_shrinks_to_twelve() -> Check:
@@ -138,18 +189,24 @@ CARD = Card(
         r"O = \left\lfloor \frac{H + 2P - D(F-1) - 1}{S} \right\rfloor + 1",
         r"O_{ceil} = \left\lceil \frac{H + 2P - D(F-1) - 1}{S} \right\rceil + 1",
         r"O_{transposed} = (H-1)S - 2P + D(F-1) + R + 1",
+        r"B + E = \max\left((\lceil H/S \rceil - 1) S + D(F-1) + 1 - H,\ 0\right)",
     ),
-    summary="A frame of zeros keeps an image's size under convolution; three formulas say every size.",
-    summary_ja="画像のまわりに 0 を置くと、畳み込んでもサイズが保たれる。三つの式がすべてのサイズを与える。",
-    topics=("nn.zero-padding", "nn.conv-output-size", "vision.part.conv-output-size"),
-    facts=(three_by_three_keeps_the_size, the_frame_adds_nothing_to_the_sum, the_course_network_shrinks_to_twelve,
+    summary="A frame of zeros keeps an image's size under convolution; a few formulas say every size.",
+    summary_ja="画像のまわりに 0 を置くと、畳み込んでもサイズが保たれる。数個の式がすべてのサイズを与える。",
+    topics=("nn.zero-padding", "nn.conv-output-size", "vision.part.conv-output-size", "vision.part.zero-padding"),
+    facts=(three_by_three_keeps_the_size, the_frame_adds_nothing_to_the_image, the_framed_image_keeps_its_size,
+           an_even_filter_has_one_zero_more_behind, the_stride_moves_the_frame, the_course_network_shrinks_to_twelve,
            windows_are_counted, the_formula_without_floor_is_no_size),
     notes=("The document's formula (H + 2P - F)/S + 1 has no floor, while its listing divides whole numbers; "
            "a filter larger than the framed image is refused here.",
-           "Some poolings round up: equation (2) drops a last window that would begin in the frame's far side.",
-           "An even filter has no symmetric frame that keeps the size; some libraries pad one side more."),
+           "Caffe's poolings round up by (2), and so do those of GoogLeNet and SSD, which were made with it; torch "
+           "needs to be told (ceil_mode). A last window that would begin in the frame's far side is dropped.",
+           "An even filter has no symmetric frame that keeps the size. Keras and TensorFlow put one zero more behind, "
+           "and with a stride for odd filters, too: sizes agree, but their weights do not fit a symmetric frame."),
     notes_ja=("資料の式 (H + 2P - F)/S + 1 には切り捨てがないが、コードは整数除算である。"
               "枠を含む画像より大きいフィルタは、ここでは受け付けない。",
-              "切り上げるプーリングもある。式 (2) は、反対側の枠の中から始まる最後の窓を除く。",
-              "偶数サイズのフィルタには、サイズを保つ左右対称の枠がない。片側だけ多く埋めるライブラリもある。"),
+              "Caffe のプーリングは (2) のように切り上げる。Caffe で作られた GoogLeNet や SSD も同じである。"
+              "torch では ceil_mode で指定する。反対側の枠の中から始まる最後の窓は除く。",
+              "偶数サイズのフィルタには、サイズを保つ左右対称の枠がない。Keras と TensorFlow は後ろに 0 を一つ"
+              "多く置き、ストライドがあれば奇数サイズでもそうする。サイズは合っても、その重みは対称な枠には合わない。"),
 )
