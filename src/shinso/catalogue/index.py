@@ -252,7 +252,9 @@ def _fields(tree: ast.Module, file: Path, name: str) -> dict[str, Field]:
     found: dict[str, Field] = {}
     for base in (base.id for base in made.bases if isinstance(base, ast.Name)):
         there = _imported(tree, base)
-        if there is not None:
+        if there is None:
+            found |= _fields(tree, file, base)
+        else:
             found |= _fields(ast.parse(there.read_text(encoding="utf-8"), str(there)), there, base)
     for node, following in zip_longest(made.body, made.body[1:]):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

@@ -24,14 +24,15 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
-from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from, drawing_with, generator
-from shinso.core.setup import in_range, nearest
-from shinso.learn.recognise import Recognition, recognise
+from shinso.core.setup import in_range
+from shinso.data.examples import open_data, to_float
+from shinso.learn.recognise import recognise
 from shinso.learn.supervised import Batch, Supervised
 from shinso.nn.inception_block import BasicConv2d, BiasedConv2d, Conv, Routes, draw_he, enlarged, layer, scaled
 from shinso.vision._cost import products, trained
+from shinso.vision._inception import Listed, refuse_unknown, ungrown
 
 # Table 1 of the paper: 1x1, 3x3 reduced, 3x3, 5x5 reduced, 5x5, pooled; a number alone is the pooling's size.
 TABLE: dict[str, tuple[int, ...]] = {
@@ -168,11 +169,11 @@ def _multiplied(form: Form) -> int:
 
 
 def _helped(form: Form) -> float:
-    """Norm of the first layer's gradient with both auxiliary losses over that without, at the start."""
+    """Norm of the first layer's gradient with both auxiliary losses over that without, for 32 digits at the start."""
     with drawing_from(0, "fact"):
-        network = GoogLeNet(form=form, classes=10, channels=1, width=0.125)
-    draw, norms = generator(0, "pictures"), []
-    batch = torch.randn(16, 1, 56, 56, generator=draw), torch.randint(10, (16,), generator=draw)
+        network = GoogLeNet(form=form, classes=10, channels=1, width=0.125, grow=2)
+    data, norms = open_data("digits"), []
+    batch = to_float(data.train.pick(torch.arange(32)), data.about), data.train.targets[:32]
     for share in (0.0, 0.3):
         network.zero_grad()
         terms = supervise(share, 0.0, network, batch, generator(0, "dropout"))
@@ -284,7 +285,7 @@ def answers_do_not_need_the_helpers() -> Check:
 
 
 def helpers_lift_the_gradient() -> Check:
-    """Without normalisation the two helpers make the first layer's gradient at least 1.5 times as large at the start.
+    """Without normalisation the two helpers make the first layer's gradient for 32 digits at least 1.5 times as large.
 
     Source: Szegedy et al. 2014, section 5: they were added to increase the gradient that is sent back
     """
@@ -292,7 +293,7 @@ def helpers_lift_the_gradient() -> Check:
 
 
 def normalisation_needs_no_helpers() -> Check:
-    """With batch normalisation the same ratio is 1 to half: the gradient arrives without helpers.
+    """With batch normalisation the same ratio for 32 digits is 1 to half: the gradient arrives without helpers.
 
     Source: Szegedy et al. 2015, arXiv:1512.00567, section 4: the helpers did not speed up early training
     """
@@ -329,8 +330,8 @@ CARD = Card(
         "GoogLeNet has a large L for LeNet. In the paper, ILSVRC 2014: top-5 error 6.67 %, seven networks.",
         "The paper says 12 times fewer parameters than AlexNet. By count it is 8.7 times.",
         "Files that torchvision published were trained on pictures scaled to -1..1, not by its usual mean.",
-        "Szegedy et al. 2015 report that the helpers regularise rather than pass gradients. Here both are measured at "
-        "the start: without normalisation they lift the gradient, with it they do not.",
+        "Szegedy et al. 2015 report that the helpers regularise rather than pass gradients. Here both are measured on "
+        "digits at the start: without normalisation they lift the gradient, with it they do not.",
         "Pictures under 31 pixels (15 in torchvision's form) do not survive the halvings: `grow` repeats their pixels.",
     ),
     notes_ja=(
@@ -338,14 +339,14 @@ CARD = Card(
         "論文はパラメータがAlexNetの12分の1と言うが、数えると 8.7 分の 1 である。",
         "torchvisionが公開した重みは、通常の平均と標準偏差ではなく -1..1 に揃えた画像で訓練されている。",
         "Szegedy et al. 2015 は、補助分類器の働きは勾配を伝えることより正則化だと報告した。"
-        "ここでは訓練開始時の両方を測る。正規化がなければ勾配は大きくなり、あればほとんど変わらない。",
+        "ここでは訓練開始時の両方を数字画像で測る。正規化がなければ勾配は大きくなり、あればほとんど変わらない。",
         "31 画素 (torchvisionの形では 15 画素) 未満の画像は縮小に耐えないので、grow で画素を繰り返して広げる。",
     ),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup(Recognition):
+class Setup(Listed):
     """What can be chosen."""
 
     form: Literal["paper", "torchvision"] = "torchvision"
@@ -354,16 +355,6 @@ class Setup(Recognition):
     """two more classifiers in the middle while training"""
     share: float = 0.3
     """weight of each of their losses"""
-    width: float = 1.0
-    """factor on the number of all maps; 1: as published"""
-    grow: int = 1
-    """times that every pixel is repeated along both axes before the first layer, for pictures that are too small"""
-    without: tuple[str, ...] = ()
-    """modules that are left out, for example 4b,4c; none: as published"""
-    epochs: int = 8
-    batch_size: int = 32
-    optimiser: str = "adam"
-    lr: float = 0.004
 
 
 VARIANTS = {
@@ -377,11 +368,9 @@ VARIANTS = {
 def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a frozen value
     """The training program; images whose grown sides have 31 (paper) or 15 (torchvision) pixels or more."""
     in_range(setup, ("width", "grow"), ("share",))
-    for name in setup.without:
-        if name not in TABLE:
-            raise UserError("without", f"there is no module '{name}'", nearest(name, TABLE))
+    refuse_unknown(setup.without, TABLE)
     program = recognise(setup, place, lambda about: GoogLeNet(
         classes=len(about.classes), channels=about.shape[0], form=setup.form, aux=setup.aux, width=setup.width,
-        grow=setup.grow, without=setup.without), smallest=-(-SMALLEST[setup.form] // setup.grow))
+        grow=setup.grow, without=setup.without), smallest=ungrown(SMALLEST[setup.form], setup.grow))
     program.task = replace(program.task, objective=partial(supervise, setup.share, setup.label_smoothing))
     return program

@@ -25,10 +25,11 @@ from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from, generator
 from shinso.core.setup import in_range
-from shinso.learn.recognise import Recognition, recognise
+from shinso.learn.recognise import recognise
 from shinso.learn.supervised import Supervised
 from shinso.nn.inception_block import Routes, bordered, draw_he, enlarged, layer
 from shinso.vision._cost import products, trained
+from shinso.vision._inception import Bordered, smallest
 
 Form = Literal["v1", "v2"]
 STEM = {"conv2d_1a": "3x3/2:32", "conv2d_2a": "3x3v:32", "conv2d_2b": "3x3:64", "maxpool_3a": "max/2",
@@ -52,7 +53,6 @@ C = {"v1": {"branch0": "1x1:192", "branch1": "1x1:192 1x3:192 3x1:192"},
      "v2": {"branch0": "1x1:192", "branch1": "1x1:192 1x3:224 3x1:256"}}
 BLOCKS = {"v1": (5, 10, 5), "v2": (10, 20, 10)}
 SCALES = (0.17, 0.10, 0.20)
-SMALLEST = 75
 
 
 @final
@@ -232,26 +232,15 @@ CARD = Card(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup(Recognition):
+class Setup(Bordered):
     """What can be chosen."""
 
     form: Literal["v1", "v2"] = "v1"
     """which network: v1 costs about as much as Inception v3, v2 as much as v4"""
-    width: float = 1.0
-    """factor on the number of all maps; 1: as published"""
     blocks: tuple[int, ...] | None = None
     """how many modules A, B and C; none: 5,10,5 in v1 and 10,20,10 in v2"""
     scales: tuple[float, ...] = SCALES
     """s of the modules A, B and C; in the paper 0.1 to 0.3"""
-    grow: int = 1
-    """times that every pixel is repeated along both axes before the first layer, for pictures that are too small"""
-    border: bool = False
-    """every layer has a border of zeros, so that pictures of any size pass; false: as published, from 75 pixels"""
-    epochs: int = 8
-    batch_size: int = 32
-    optimiser: str = "adam"
-    lr: float = 0.004
-    label_smoothing: float = 0.1
 
 
 VARIANTS = {
@@ -272,4 +261,4 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
     return recognise(setup, place, lambda about: InceptionResNet(
         setup.form, classes=len(about.classes), channels=about.shape[0], width=setup.width, grow=setup.grow,
         blocks=setup.blocks, scales=setup.scales, border=setup.border),
-        smallest=1 if setup.border else -(-SMALLEST // setup.grow))
+        smallest=smallest(setup))

@@ -22,14 +22,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shinso.core.card import Card, Check, at_most, exactly
-from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from, generator
-from shinso.core.setup import in_range, nearest
-from shinso.learn.recognise import Recognition, recognise
+from shinso.core.setup import in_range
+from shinso.learn.recognise import recognise
 from shinso.learn.supervised import Supervised
 from shinso.nn.inception_block import BasicConv2d, Conv, Routes, draw_he, enlarged, layer
 from shinso.vision._cost import products, trained
+from shinso.vision._inception import Listed, refuse_unknown
 
 STEM = {"conv1": "7x7/2p:64", "pool1": "max/2p", "conv2_reduce": "1x1:64", "conv2": "3x3:192", "pool2": "max/2p"}
 # The paper's table: 1x1, 3x3 reduced, 3x3, double 3x3 reduced, double 3x3, kind of pooling, pooled maps; 0: none.
@@ -225,23 +225,13 @@ CARD = Card(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup(Recognition):
+class Setup(Listed):
     """What can be chosen."""
 
     form: Literal["paper", "caffe"] = "paper"
     """paper: 128 pooled maps in 4c and 4d; caffe: 96, so that the paper's sums are right"""
     biases: bool = False
     """every convolution has a bias, which has no effect, as published files have"""
-    width: float = 1.0
-    """factor on the number of all maps; 1: as published"""
-    grow: int = 1
-    """times that every pixel is repeated along both axes before the first layer, for pictures that are too small"""
-    without: tuple[str, ...] = ()
-    """modules that are left out, for example 4b,4c; none: as published"""
-    epochs: int = 8
-    batch_size: int = 32
-    optimiser: str = "adam"
-    lr: float = 0.004
 
 
 VARIANTS = {
@@ -254,9 +244,7 @@ VARIANTS = {
 def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a frozen value
     """The training program, for images of any size."""
     in_range(setup, ("width", "grow"))
-    for name in setup.without:
-        if name not in TABLE:
-            raise UserError("without", f"there is no module '{name}'", nearest(name, TABLE))
+    refuse_unknown(setup.without, TABLE)
     return recognise(setup, place, lambda about: InceptionV2(
         classes=len(about.classes), channels=about.shape[0], form=setup.form, biases=setup.biases, width=setup.width,
         grow=setup.grow, without=setup.without))

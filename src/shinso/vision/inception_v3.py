@@ -25,10 +25,11 @@ from shinso.core.card import Card, Check, exactly
 from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.setup import in_range
-from shinso.learn.recognise import Recognition, recognise
+from shinso.learn.recognise import recognise
 from shinso.learn.supervised import Supervised
 from shinso.nn.inception_block import Routes, bordered, draw_he, enlarged, layer
 from shinso.vision._cost import products, trained
+from shinso.vision._inception import Bordered, smallest
 from shinso.vision.googlenet import supervise
 
 STEM = {"Conv2d_1a_3x3": "3x3/2:32", "Conv2d_2a_3x3": "3x3v:32", "Conv2d_2b_3x3": "3x3:64", "maxpool1": "max/2",
@@ -41,7 +42,6 @@ POOLED, THIN = (32, 64, 64), (128, 160, 160, 192)
 """what differs between the modules A and between the modules C"""
 PIXELS = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 """mean and standard deviation of the pixels for which the published weights were made"""
-SMALLEST = 75
 
 
 def a(pooled: int) -> dict[str, str]:
@@ -219,26 +219,15 @@ CARD = Card(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup(Recognition):
+class Setup(Bordered):
     """What can be chosen."""
 
     aux: bool = True
     """one more classifier in the middle while training"""
     share: float = 0.4
     """weight of its loss"""
-    width: float = 1.0
-    """factor on the number of all maps; 1: as published"""
     blocks: tuple[int, ...] = (3, 4, 2)
     """how many modules A, C and E; published: 3,4,2"""
-    grow: int = 1
-    """times that every pixel is repeated along both axes before the first layer, for pictures that are too small"""
-    border: bool = False
-    """every layer has a border of zeros, so that pictures of any size pass; false: as published, from 75 pixels"""
-    epochs: int = 8
-    batch_size: int = 32
-    optimiser: str = "adam"
-    lr: float = 0.004
-    label_smoothing: float = 0.1
 
 
 VARIANTS = {
@@ -256,6 +245,6 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
                         "give three numbers from 0,0,0 to 3,4,2")
     program = recognise(setup, place, lambda about: InceptionV3(
         classes=len(about.classes), channels=about.shape[0], aux=setup.aux, width=setup.width, grow=setup.grow,
-        blocks=setup.blocks, border=setup.border), smallest=1 if setup.border else -(-SMALLEST // setup.grow))
+        blocks=setup.blocks, border=setup.border), smallest=smallest(setup))
     program.task = replace(program.task, objective=partial(supervise, setup.share, setup.label_smoothing))
     return program

@@ -23,10 +23,11 @@ from shinso.core.card import Card, Check, exactly
 from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.setup import in_range
-from shinso.learn.recognise import Recognition, recognise
+from shinso.learn.recognise import recognise
 from shinso.learn.supervised import Supervised
 from shinso.nn.inception_block import Routes, bordered, draw_he, enlarged, layer
 from shinso.vision._cost import products, trained
+from shinso.vision._inception import Bordered, smallest
 
 STEM = ("3x3/2:32", "3x3v:32", "3x3:64")
 HALVES = (
@@ -44,7 +45,6 @@ C = {"branch0": "1x1:256", "branch1": "1x1:384 1x3:256|3x1:256",
      "branch2": "1x1:384 3x1:448 1x3:512 1x3:256|3x1:256", "branch3": "mean 1x1:256"}
 PIXELS = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 """mean and standard deviation of the pixels for which the published weights were made"""
-SMALLEST = 75
 
 
 @final
@@ -161,24 +161,13 @@ CARD = Card(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup(Recognition):
+class Setup(Bordered):
     """What can be chosen."""
 
-    width: float = 1.0
-    """factor on the number of all maps; 1: as published"""
     blocks: tuple[int, ...] = (4, 7, 3)
     """how many modules A, B and C; published: 4,7,3"""
-    grow: int = 1
-    """times that every pixel is repeated along both axes before the first layer, for pictures that are too small"""
-    border: bool = False
-    """every layer has a border of zeros, so that pictures of any size pass; false: as published, from 75 pixels"""
     drop: float = 0.2
     """share of the last maps that dropout removes while training"""
-    epochs: int = 8
-    batch_size: int = 32
-    optimiser: str = "adam"
-    lr: float = 0.004
-    label_smoothing: float = 0.1
 
 
 VARIANTS = {
@@ -195,4 +184,4 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
         raise UserError("blocks", f"{len(setup.blocks)} numbers are not those of A, B and C", "give for example 4,7,3")
     return recognise(setup, place, lambda about: InceptionV4(
         classes=len(about.classes), channels=about.shape[0], width=setup.width, grow=setup.grow, blocks=setup.blocks,
-        drop=setup.drop, border=setup.border), smallest=1 if setup.border else -(-SMALLEST // setup.grow))
+        drop=setup.drop, border=setup.border), smallest=smallest(setup))
