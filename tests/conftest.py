@@ -5,6 +5,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("SHINSO_CACHE", "none")  # tests leave nothing in the user's cache folder
 
 import pytest
 import torch

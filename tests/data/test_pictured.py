@@ -85,14 +85,14 @@ def test_every_layout_of_cats_and_dogs_gives_the_same_pictures(layout, home):
     every = torch.cat([data.train.inputs, data.validation.inputs, data.test.inputs])
     assert len(every.flatten(1).unique(dim=0)) == 60
     put(home / "again", CATS)
-    again = pictured.decoded(pictured.members(home / "again"), lambda path: path.parent.name, 16, "x")[1]
+    again = pictured.decoded(pictured.members(home / "again"), lambda path: path.parent.name, 16, home)[1]
     assert sorted(every.sum((1, 2, 3)).tolist()) == sorted(again.sum((1, 2, 3)).tolist())
 
 
 def test_damaged_members_are_named_and_left_out(home):
     whole = zipped({f"{name[:-4]}_{k}.jpg": content for name, content in CATS.items() for k in range(5)})
     put(home, {"a.zip": whole})
-    clean = pictured.decoded(pictured.members(home / "a.zip"), lambda path: path.parent.name, 16, "x")
+    clean = pictured.decoded(pictured.members(home / "a.zip"), lambda path: path.parent.name, 16, home)
     put(home, {dogs_vs_cats.ARCHIVE: zipped({
         **{f"{name[:-4]}_{k}.jpg": content for name, content in CATS.items() for k in range(5)},
         "PetImages/Cat/666.jpg": b"", "PetImages/Dog/11702.jpg": jpeg(3)[:200]})})

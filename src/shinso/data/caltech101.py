@@ -16,7 +16,7 @@ from shinso.core.errors import UserError
 from shinso.data.examples import Dataset
 from shinso.data.fetch import data_home, fetch
 from shinso.data.hashing import uniforms
-from shinso.data.pictured import CURE, dataset, decoded, members, side_of
+from shinso.data.pictured import CURE, dataset, opened, side_of
 
 FOLDER, BACKGROUND = "101_ObjectCategories", "BACKGROUND_Google"
 URL = "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip"
@@ -30,7 +30,7 @@ def load(argument: str) -> Dataset:
     """The data set with pictures of `argument` pixels a side."""
     side = side_of("caltech101", argument, SIDE)
     where = _found()
-    names, pixels = decoded(members(where, (f"{FOLDER}.tar.gz",)), _title, side, where)
+    names, pixels = opened("caltech101", where, (f"{FOLDER}.tar.gz",), _title, side)
     classes = tuple(sorted({title for title, _ in names}))
     if len(classes) != CLASSES:
         raise UserError(where, f"it holds {len(classes)} classes, not {CLASSES}", CURE)

@@ -11,7 +11,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,8 @@ from shinso.data._pickled_batch import read_batch
 from shinso.data.examples import Dataset, Examples, describe
 from shinso.data.fetch import data_home, fetch
 from shinso.data.images import SUFFIXES, decode, read_file
-from shinso.data.loader import threads
+from shinso.data.kept import Made, kept
+from shinso.data.loader import by_threads
 from shinso.data.prepare import picture
 from shinso.data.splits import stratified
 
@@ -128,12 +128,29 @@ def _joined(batches: Sequence[Batch]) -> tuple[Batch, Batch]:
 def _from_folders(home: Path) -> tuple[Batch, Batch]:
     """Class folders of image files, in order of their names."""
     paths = sorted(path for path in home.glob("t*/*/*") if path.suffix.lower() in SUFFIXES)
-    return _from_images([(path.parent.parent.name, path.parent.name, str(path)) for path in paths],
-                        lambda name: read_file(name), home)
+    listed = [(path.parent.parent.name, path.parent.name, str(path)) for path in paths]
+    return _once(home, paths, lambda: _from_images(listed, read_file, home))
 
 
 def _from_zip(path: Path) -> tuple[Batch, Batch]:
     """The same folders inside a zip archive; its members are read in memory, nothing is unpacked."""
+    return _once(path, [path], lambda: _zipped(path))
+
+
+def _once(place: Path, files: Sequence[Path], make: Callable[[], tuple[Batch, Batch]]) -> tuple[Batch, Batch]:
+    """What `make` decodes, or decoded in an earlier run."""
+    names = ("images", "labels", "test_images", "test_labels")
+
+    def tensors() -> Made:
+        train, test = make()
+        return {name: torch.from_numpy(array) for name, array in zip(names, (*train, *test), strict=True)}, {}
+
+    found = kept("cifar10", place, files, tensors)[0]
+    images, labels, test_images, test_labels = (found[name].numpy() for name in names)
+    return (images, labels), (test_images, test_labels)
+
+
+def _zipped(path: Path) -> tuple[Batch, Batch]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = sorted(archive.infolist(), key=lambda info: info.filename)
@@ -156,16 +173,14 @@ def _from_images(listed: Sequence[tuple[str, str, str]], read: Callable[[str], b
             parts[part].append((CLASSES.index(title), name))
     if not parts["train"] or not parts["test"]:
         raise UserError(where, "it holds no folders train/<class> and test/<class> with images", CURE)
+
+    def one(entry: tuple[int, str]) -> np.ndarray:
+        return picture(decode(read(entry[1]), entry[1]), 3, 32, 32).numpy()
+
     batches = []
     for entries in parts.values():
         images = np.empty((len(entries), 3, 32, 32), np.uint8)
-
-        def fill(i: int, entries: list[tuple[int, str]] = entries, images: np.ndarray = images) -> None:
-            image = decode(read(entries[i][1]), entries[i][1])
-            images[i] = picture(image, 3, 32, 32).numpy()
-
-        with ThreadPoolExecutor(threads()) as pool:
-            for _ in pool.map(fill, range(len(entries)), chunksize=256):
-                pass
+        for i, pixels in enumerate(by_threads(one, entries, where.name, len(entries))):
+            images[i] = pixels
         batches.append((images, np.array([label for label, _ in entries], np.uint8)))
     return batches[0], batches[1]

@@ -13,7 +13,7 @@ import torch
 from shinso.core.errors import UserError
 from shinso.data.examples import Dataset
 from shinso.data.fetch import data_home, fetch
-from shinso.data.pictured import CURE, dataset, decoded, members, side_of
+from shinso.data.pictured import CURE, dataset, opened, side_of
 from shinso.data.splits import stratified
 
 CLASSES = ("cat", "dog")
@@ -27,7 +27,7 @@ def load(argument: str) -> Dataset:
     """The data set with pictures of `argument` pixels a side."""
     side = side_of("dogs-vs-cats", argument, SIDE)
     where = _found()
-    names, pixels = decoded(members(where, ("train.zip",)), _title, side, where)
+    names, pixels = opened("dogs-vs-cats", where, ("train.zip",), _title, side)
     targets = torch.tensor([CLASSES.index(title) for title, _ in names], dtype=torch.int64)
     if len(names) < 20 or len(targets.unique()) < 2:
         raise UserError(where, "it holds no cats and dogs, as Cat/0.jpg or as cat.0.jpg", CURE)

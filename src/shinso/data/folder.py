@@ -4,7 +4,8 @@
 each. Missing parts are cut from the training part, every class alike, always in the same way: 80/10/10. Each image
 is fitted by its shorter side and cropped to its middle; `folder:PATH@SIZE` sets the side in pixels, otherwise it is
 the median of the shorter sides, at least 28 and at most 64. If every image is grey there is one channel, else three.
-Every file is decoded once before training begins, and bad ones are counted and the first is named.
+Every file is decoded once before training begins, and bad ones are counted and the first is named; where that took
+long, the next run finds what was decoded (see kept.py).
 """
 
 import os
@@ -12,7 +13,8 @@ import re
 import statistics
 import unicodedata
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,8 @@ from shinso.core.errors import UserError
 from shinso.core.setup import nearest
 from shinso.data.examples import Dataset, Description, Examples, Split, level_counts, level_moments
 from shinso.data.images import SUFFIXES, image_size, open_image
-from shinso.data.loader import Files, threads
+from shinso.data.kept import Made, kept
+from shinso.data.loader import Files, by_threads
 from shinso.data.prepare import picture
 from shinso.data.splits import stratified
 
@@ -51,7 +54,7 @@ def open_folder(root: Path, size: int, limit: int) -> Dataset:
     paths = [path for part in parts.values() for path, _ in part]
     side = size or _side(paths)
     resident = len(paths) * 3 * side * side <= limit
-    checked = _decode_all(paths, side, keep=resident, counted=len(parts["train"]))
+    checked = _checked(root, paths, side, keep=resident, counted=len(parts["train"]))
     channels = 1 if checked.grey else 3
     splits, start = {}, 0
     for name, part in parts.items():
@@ -65,54 +68,69 @@ def open_folder(root: Path, size: int, limit: int) -> Dataset:
 
 
 def resident_limit() -> int:
-    """Bytes of images that may stay in memory: 40 % of what is free, 1 GiB where the system does not say."""
+    """Bytes of images that may stay in memory: 40 % of what can be had, 1 GiB where the system does not say."""
+    with suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):  # with what the system would give back when asked
+                return int(0.4 * 1024 * int(line.split()[1]))
     try:
         return int(0.4 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):
         return 1 << 30
 
 
-class _Decoded:
-    """What one pass over all files left: pixels (or None), whether all are grey, counts of levels per channel."""
+@dataclass(frozen=True)
+class _Checked:
+    """What one pass over all files left."""
 
-    def __init__(self, count: int, side: int, *, keep: bool):
-        self.pixels = torch.empty((count, 3, side, side), dtype=torch.uint8) if keep else None
-        self.grey = True
-        self.levels = torch.zeros(3, 256, dtype=torch.int64)
+    pixels: Tensor
+    """uint8 (n, 3, side, side), or none of them"""
+    levels: Tensor
+    """how often each level occurs in the training part, int64 (3, 256)"""
+    grey: bool
 
 
-def _decode_all(paths: list[Path], side: int, *, keep: bool, counted: int) -> _Decoded:
-    """Decodes every file once; the first `counted` enter the statistics. Bad files: one UserError for all of them."""
-    result, bad = _Decoded(len(paths), side, keep=keep), []
+def _checked(root: Path, paths: list[Path], side: int, *, keep: bool, counted: int) -> _Checked:
+    """The pass over all files, or what it left in an earlier run; the first `counted` enter the statistics."""
+    def make() -> Made:
+        found = _decode_all(root, paths, side, keep=keep, counted=counted)
+        return {"pixels": found.pixels, "levels": found.levels}, {"grey": found.grey}
 
-    def one(i: int) -> tuple[bool, Tensor] | UserError:
+    tensors, values = kept(f"folder {side}" if keep else f"folder {side} levels", root, paths, make)
+    return _Checked(tensors["pixels"], tensors["levels"], values["grey"])
+
+
+def _decode_all(root: Path, paths: list[Path], side: int, *, keep: bool, counted: int) -> _Checked:
+    """Decodes every file once. Bad files: one UserError for all of them."""
+    pixels = torch.empty((len(paths) if keep else 0, 3, side, side), dtype=torch.uint8)
+    levels, every_grey, bad = torch.zeros(3, 256, dtype=torch.int64), True, []
+
+    def one(path: Path) -> tuple[bool, Tensor] | UserError:
         try:
-            image = open_image(paths[i], at_least=2 * side)
+            image = open_image(path, at_least=2 * side)
             return image.mode == "L", picture(image, 3, side, side)
         except UserError as error:
             return error
 
-    with ThreadPoolExecutor(threads()) as pool:
-        for start in range(0, len(paths), 512):
-            for i, answer in enumerate(pool.map(one, range(start, min(start + 512, len(paths)))), start):
-                if isinstance(answer, UserError):
-                    bad.append(answer)
-                    continue
-                grey, pixels = answer
-                result.grey = result.grey and grey
-                if result.pixels is not None:
-                    result.pixels[i] = pixels
-                if i < counted:
-                    result.levels += level_counts(pixels[None])
+    for i, answer in enumerate(by_threads(one, paths, root.name, len(paths))):
+        if isinstance(answer, UserError):
+            bad.append(answer)
+            continue
+        grey, found = answer
+        every_grey = every_grey and grey
+        if keep:
+            pixels[i] = found
+        if i < counted:
+            levels += level_counts(found[None])
     if bad:
         more = f"; {len(bad)} of {len(paths)} images here are bad" if len(bad) > 1 else ""
         first = min(bad, key=lambda error: error.where)
         raise UserError(first.where, first.what + more, first.cure)
-    return result
+    return _Checked(pixels, levels, every_grey)
 
 
-def _split(checked: _Decoded, start: int, paths: list[Path], targets: Tensor, shape: tuple[int, ...]) -> Split:
-    if checked.pixels is None:
+def _split(checked: _Checked, start: int, paths: list[Path], targets: Tensor, shape: tuple[int, ...]) -> Split:
+    if len(checked.pixels) < start + len(paths):
         return Files(paths, targets, shape)
     pixels = checked.pixels[start : start + len(paths), : shape[0]]
     return Examples(pixels.contiguous(), targets)

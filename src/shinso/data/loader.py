@@ -4,24 +4,62 @@ It holds no position of its own. The order and the place in it belong to `Batche
 however far the threads had read ahead when it ended.
 """
 
+import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import final
+from typing import TypeVar, final
 
 import torch
 from torch import Tensor
 
 from shinso.core.errors import UserError
-from shinso.core.place import cores
+from shinso.core.place import cores, process
 from shinso.data.images import MOST_PIXELS, open_image
 from shinso.data.prepare import picture
+
+AT_ONCE = 16
+"""pictures that a thread takes at a time: handing them over one by one costs as much as decoding a small one"""
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
 def threads() -> int:
     """Threads that decode images: the cores this process may use, at most 8."""
     return min(8, cores())
+
+
+def by_threads(one: Callable[[Item], Answer], items: Iterable[Item], title: str,
+               total: int | None = None) -> Iterator[Answer]:
+    """`one` of every item, in their order, never more than some hundreds of them begun; a terminal shows how far."""
+    left = iter(items)
+
+    def some(run: list[Item]) -> list[Answer]:
+        return [one(item) for item in run]
+
+    with ThreadPoolExecutor(threads(), thread_name_prefix="images") as pool, _bar(title, total) as advance:
+        while runs := [run for _ in range(4 * threads()) if (run := list(islice(left, AT_ONCE)))]:
+            for answers in pool.map(some, runs):
+                yield from answers
+                advance(len(answers))
+
+
+@contextmanager
+def _bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """What counts on the terminal, if there is one and this process is the one that speaks."""
+    if not sys.stderr.isatty() or process()[0]:
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(escape(title), total=total)
+        yield lambda count: bar.advance(task, count)
 
 
 def read_picture(path: Path, shape: tuple[int, ...], most_pixels: int = MOST_PIXELS) -> Tensor:

@@ -9,8 +9,6 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -21,7 +19,8 @@ from shinso.core.errors import UserError
 from shinso.data.examples import Dataset, Examples, describe
 from shinso.data.folder import resident_limit
 from shinso.data.images import MOST_BYTES, SUFFIXES, decode, read_file
-from shinso.data.loader import threads
+from shinso.data.kept import Made, kept
+from shinso.data.loader import by_threads
 from shinso.data.prepare import picture
 
 CURE = "put the published file in its place"
@@ -71,10 +70,29 @@ def _wanted(name: str, size: int) -> bool:
         and "__MACOSX" not in path.parts
 
 
+def opened(name: str, where: Path, inner: Sequence[str], title: Callable[[PurePosixPath], str | None],
+           side: int) -> tuple[list[tuple[str, str]], Tensor]:
+    """What `decoded` gives for the `members` of `where`, perhaps from an earlier run; `name` is the data set's."""
+    def make() -> Made:
+        names, pixels, bad = decoded(members(where, inner), title, side, where)
+        return {"pixels": pixels}, {"names": names, "bad": bad}
+
+    files = [file for file in sorted(where.rglob("*")) if file.is_file()] if where.is_dir() else [where]
+    limit = resident_limit() // 2  # they are copied once
+    tensors, values = kept(f"{name} {side}", where, files, make)
+    names = [(title, member) for title, member in values["names"]]
+    _refuse_large(len(names), side, limit, where)
+    if bad := values["bad"]:
+        warnings.warn(f"{where}: {len(bad)} damaged and left out: {', '.join(bad[:10])}", stacklevel=3)
+    return names, tensors["pixels"]
+
+
 def decoded(found: Iterator[Member], title: Callable[[PurePosixPath], str | None], side: int,
-            where: object) -> tuple[list[tuple[str, str]], Tensor]:
-    """(class, name) of every good member with a class, sorted, and its pixels uint8 (n, 3, side, side)."""
-    limit, good, bad = resident_limit(), {}, []
+            where: Path) -> tuple[list[tuple[str, str]], Tensor, list[str]]:
+    """(class, name) of every good member with a class, sorted, its pixels uint8 (n, 3, side, side), and the bad."""
+    good: dict[tuple[str, str], Tensor] = {}
+    bad: list[str] = []
+    limit = resident_limit() // 2
 
     def one(member: Member) -> tuple[str, Tensor | UserError]:
         name, content = member
@@ -85,21 +103,22 @@ def decoded(found: Iterator[Member], title: Callable[[PurePosixPath], str | None
             return name, error
 
     classed = (member for member in found if title(PurePosixPath(member[0])) is not None)
-    with ThreadPoolExecutor(threads()) as pool:
-        while some := list(islice(classed, 256)):
-            for name, pixels in pool.map(one, some):
-                if isinstance(pixels, UserError):
-                    bad.append(f"{name} ({pixels.what})")
-                else:
-                    good[title(PurePosixPath(name)) or "", name] = pixels
-            if len(good) * 3 * side * side > limit // 2:  # they are copied once
-                raise UserError(where, f"pictures of {side}x{side} do not fit into memory", "ask for smaller ones")
+    for name, pixels in by_threads(one, classed, where.name):
+        if isinstance(pixels, UserError):
+            bad.append(f"{name} ({pixels.what})")
+            continue
+        good[title(PurePosixPath(name)) or "", name] = pixels
+        _refuse_large(len(good), side, limit, where)
     if len(bad) > max(2, (len(good) + len(bad)) // 100):
         raise UserError(where, f"{len(bad)} of {len(good) + len(bad)} pictures are damaged, first {bad[0]}", CURE)
-    if bad:
-        warnings.warn(f"{where}: {len(bad)} damaged and left out: {', '.join(sorted(bad)[:10])}", stacklevel=2)
     names = sorted(good)
-    return names, torch.stack([good[name] for name in names]) if names else torch.zeros(0, 3, side, side)
+    whole = torch.stack([good[name] for name in names]) if names else torch.zeros(0, 3, side, side, dtype=torch.uint8)
+    return names, whole, sorted(bad)
+
+
+def _refuse_large(count: int, side: int, limit: int, where: Path) -> None:
+    if count * 3 * side * side > limit:
+        raise UserError(where, f"pictures of {side}x{side} do not fit into memory", "ask for smaller ones")
 
 
 def dataset(name: str, classes: tuple[str, ...], pixels: Tensor, targets: Tensor,
