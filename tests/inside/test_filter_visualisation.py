@@ -46,6 +46,18 @@ def test_a_stage_ends_where_maps_shrink():
     assert not any(maps.requires_grad for maps in found.values())
 
 
+def test_a_module_that_works_several_times_has_a_stage_for_each():
+    relu, pool = nn.ReLU(), nn.MaxPool2d(2)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), relu, pool, nn.Conv2d(4, 5, 3, padding=1), relu, pool,
+                            nn.Flatten(), nn.Linear(5 * 16, 6), relu, nn.Linear(6, 2))
+    x = torch.randn(2, 3, 16, 16)
+    found, fields = stages(network, x), receptive_fields(network, x[:1])
+    assert {name: tuple(maps.shape) for name, maps in found.items()} == {
+        "1": (2, 4, 16, 16), "1#2": (2, 5, 8, 8), "2#2": (2, 5, 4, 4)}
+    assert torch.equal(found["1#2"], network[:5](x)) and found["1"].shape[2] == 16
+    assert [fields[name][0].size for name in ("1", "1#2", "2#2", "1#3")] == [3, 8, 10, 22]
+
+
 def test_patches_are_the_fields_of_the_loudest_units():
     network, x = Net(), torch.randn(6, 3, 16, 16)
     maps = stages(network, x)["block"]

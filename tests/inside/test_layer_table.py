@@ -92,6 +92,41 @@ def test_shared_weights_count_once():
     assert sum(row.parameters for row in layers(nn.Sequential(one, other), torch.zeros(1, 4))) == 24
 
 
+def test_a_module_that_works_twice_has_a_row_for_each_time():
+    relu, step = nn.ReLU(), nn.Conv2d(2, 2, 3, padding=1)
+    network = nn.Sequential(step, relu, nn.MaxPool2d(2), step, relu, nn.Flatten(), nn.Linear(32, 3), relu)
+    rows = layers(network, torch.zeros(1, 2, 8, 8))
+    told = [(row.name, row.shape, row.parameters, row.products, row.memory) for row in rows]
+    assert told == [("0", (2, 8, 8), 38, 36 * 64, 512), ("1", (2, 8, 8), 0, 0, 512), ("2", (2, 4, 4), 0, 0, 128),
+                    ("0#2", (2, 4, 4), 0, 36 * 16, 128), ("1#2", (2, 4, 4), 0, 0, 128), ("5", (32,), 0, 0, 128),
+                    ("6", (3,), 99, 96, 12), ("1#3", (3,), 0, 0, 12)]
+
+
+class Silent(nn.Module):
+    """Hands on no tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return None
+
+
+def test_a_module_that_hands_on_nothing_does_not_take_the_products_of_others():
+    class Around(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.silent, self.weight = Silent(), nn.Parameter(torch.ones(4, 5))
+
+        def forward(self, x):
+            self.silent(x)
+            return x @ self.weight
+
+    rows = {row.name: row for row in layers(Around(), torch.zeros(1, 4))}
+    assert rows[""].products == 20 and rows["silent.inner"].shape == ()
+
+
 def test_transposed_convolutions_and_attention_are_counted():
     (row,) = layers(nn.ConvTranspose2d(2, 3, 4, 2), torch.zeros(1, 2, 5, 5))
     assert row.products == 2 * 3 * 16 * 25

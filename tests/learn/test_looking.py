@@ -8,8 +8,11 @@ import torch
 from torch import nn
 
 from shinso.core.place import Place
-from shinso.data.examples import Dataset, Examples, describe
+from shinso.data.examples import Dataset, Examples, describe, to_float
+from shinso.inside.deconvolution import reconstruct
+from shinso.inside.filter_visualisation import stages
 from shinso.inside.layer_table import layers
+from shinso.inside.receptive_field import receptive_fields
 from shinso.learn.looking import GAP, draw_layers, fit, inside, mosaic, one_of_each_class
 from shinso.learn.recognise import Recognition, recognise
 
@@ -36,6 +39,46 @@ def test_pictures_of_any_size_and_depth_are_drawn(channels, side):
     for picture in shown.values():
         assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
         assert picture.min() < picture.max() and max(picture.shape) <= 1000
+
+
+class Shared(nn.Module):
+    """One ReLU and one pooling at every place, behind the maps, too; one block that works twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head, self.top = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 8), nn.Linear(8, 3)
+        self.relu, self.pool = nn.ReLU(inplace=True), nn.MaxPool2d(2)
+        self.block = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), self.relu)
+
+    def forward(self, x):
+        h = self.pool(self.relu(self.stem(x)))
+        h = self.pool(self.block(h))
+        h = self.block(h).mean((2, 3))
+        return self.top(self.relu(self.head(h)))
+
+
+def test_a_layer_that_works_several_times_is_drawn_each_time():
+    torch.manual_seed(0)
+    model, data = Shared().eval(), pictures(3, 24)
+    assert set(inside(model, data)) == NAMES
+    inputs = to_float(data.test.inputs, data.about)
+    maps, fields = stages(model, inputs), receptive_fields(model, inputs[:1])
+    assert list(maps) == ["relu", "block", "block#2"]
+    for name, found in maps.items():  # what is drawn as the cause of a unit is its gradient, of that time alone
+        unit = torch.full((len(inputs),), int(found[0].flatten().argmax()))
+        x = inputs.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(chosen(model, name, x).flatten(1)[:, unit[0]].sum(), x)
+        torch.testing.assert_close(reconstruct(model, inputs, unit, layer=name, rule="gradient"), slope)
+        assert fields[name][0].size == {"relu": 3, "block": 8, "block#2": 18}[name]
+
+
+def chosen(model, name, x):
+    """The same without names."""
+    h = model.relu(model.stem(x))
+    if name == "relu":
+        return h
+    h = model.block(model.pool(h))
+    return h if name == "block" else model.block(model.pool(h))
 
 
 def test_drawing_twice_gives_the_same_and_leaves_no_trace():

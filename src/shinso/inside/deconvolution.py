@@ -31,7 +31,8 @@ def reconstruct(network: nn.Module, pictures: Tensor, units: Tensor, *, layer: s
                 rule: Rule = "deconvolution") -> Tensor:
     """What of each picture (n, ...) excited one unit of `layer`, by its name; shaped as the pictures.
 
-    `units` (n,) are places in the layer's flattened output; without a layer they are classes.
+    `units` (n,) are places in the layer's flattened output; without a layer they are classes. A layer that works
+    several times is named `relu`, `relu#2`, `relu#3`.
     """
     kept: list[Tensor] = []
 

@@ -27,7 +27,8 @@ from shinso.inside.watching import watching
 def grad_cam(network: nn.Module, pictures: Tensor, classes: Tensor | None = None, *, layer: str = "") -> Tensor:
     """(2): (n, height, width) of `layer`, by its name in the network, for pictures (n, channels, H, W), classes (n,).
 
-    Without classes, those with the highest scores; without a layer, the last one with more than one place.
+    Without classes, those with the highest scores; without a layer, the last one with more than one place. A layer that
+    works several times is named `relu`, `relu#2`, `relu#3`.
     """
     return evidence(network, pictures, classes, layer=layer).clamp(min=0)
 

@@ -13,6 +13,7 @@ native code. Weights that the example does not reach have a row without a shape.
 of its parameters stand in three layers, and more than nine tenths of its work is done by all the others.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from json import dumps
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 
 from shinso.core.card import Card, Check, about, at_least, exactly
 from shinso.inside.following import Fields, Following
-from shinso.inside.watching import AbstractWatch, watching
+from shinso.inside.watching import AbstractWatch, call_name, module_name, watching
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Layer:
     """One row."""
 
     name: str
-    """of the module in the network"""
+    """of the module in the network; relu#2 where it works a second time"""
     kind: str
     """its class"""
     shape: tuple[int, ...] = ()
@@ -63,12 +64,13 @@ def layers(network: nn.Module, example: Tensor, *, containers: bool = False) -> 
     """
     table = _Table(network, example)
     with watching(network, table.see):
-        entering = [module.register_forward_pre_hook(table.enter) for module in network.modules()]
+        hooks = [module.register_forward_pre_hook(table.enter) for module in network.modules()]
+        hooks += [module.register_forward_hook(table.leave) for module in network.modules()]
         try:
             with table.follow, table.counter:
                 network(example)
         finally:
-            for handle in entering:
+            for handle in hooks:
                 handle.remove()
     return [row for row in table.rows() if containers or not row.container]
 
@@ -100,7 +102,8 @@ def grouped(rows: Sequence[Layer], most: int) -> list[Layer]:
 
 def as_json(rows: Sequence[Layer], example: Sequence[int]) -> str:
     """The table for other programs, with its units and sums; `example` is the shape of one input."""
-    units = {"products": "multiply-accumulates for one example; FLOPs are twice as many",
+    units = {"name": "of the module in the network; NAME#2 where it works a second time",
+             "products": "multiply-accumulates for one example; FLOPs are twice as many",
              "memory": "bytes for one example", "field": "height and width; size, jump and start in pixels"}
     total = {name: sum(getattr(row, name) for row in rows) for name in ("parameters", "products", "memory")}
     return dumps({"input": list(example), "units": units, "total": total, "layers": [asdict(row) for row in rows]},
@@ -118,20 +121,21 @@ class _Table:
             self.follow.fields.clear()
         self.names = {module: name for name, module in network.named_modules()}
         self.at_work: list[str] = []
+        self.calls: Counter[str] = Counter()
         self.found: dict[str, Layer] = {}
         self.products: dict[str, int] = {}
 
     def enter(self, module: nn.Module, _inputs: object) -> None:
-        self.at_work.append(self.names[module])
+        self.at_work.append(call_name(self.names[module], self.calls))
+
+    def leave(self, module: nn.Module, _inputs: object, _output: object) -> None:
+        self.at_work.pop()
 
     def count(self, products: int) -> None:
         name = self.at_work[-1]
         self.products[name] = self.products.get(name, 0) + products
 
     def see(self, name: str, module: nn.Module, output: Tensor) -> None:
-        self.at_work.pop()
-        if name in self.found:  # at work a second time, with other products
-            return
         shape, size = tuple(output.shape[1:]), output.numel() * output.element_size() // self.examples
         own = sum(weight.numel() for weight in module.parameters(recurse=False))
         container = not (own or self.products.get(name)) and any(True for _ in module.children())
@@ -149,11 +153,11 @@ class _Table:
 
 
 def _each_weight_once(network: nn.Module, rows: Sequence[Layer]) -> list[Layer]:
-    """Weights that two modules share count for the first of them."""
+    """Weights that two modules share, or one that works twice, count for the first of them."""
     seen: set[Tensor] = set()
     once = []
     for row in rows:
-        weights = set(network.get_submodule(row.name).parameters(recurse=False)) - seen
+        weights = set(network.get_submodule(module_name(row.name)).parameters(recurse=False)) - seen
         seen |= weights
         once.append(replace(row, parameters=sum(weight.numel() for weight in weights)))
     return once
