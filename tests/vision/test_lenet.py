@@ -54,9 +54,24 @@ def test_the_layers_of_1998_and_their_gradients_are_those_of_the_formulas():
     agree(codes, spread, torch.randn(3, 84, generator=draw, dtype=torch.float64), within=1e-11, double=True)
 
 
-def test_table_one_has_rows_of_three_four_and_six():
-    assert [len(row) for row in lenet.C3_TABLE] == [3] * 6 + [4] * 9 + [6]
-    assert len(set(lenet.C3_TABLE)) == 16
+def test_table_one_is_what_the_paper_says_of_it():
+    """First every three maps in a row, round and round; then every four; three times four apart; then all."""
+    around = [{frozenset((k + step) % 6 for step in range(many)) for k in range(6)} for many in (3, 4)]
+    rows = [frozenset(row) for row in lenet.C3_TABLE]
+    assert set(rows[:6]) == around[0] and set(rows[6:12]) == around[1]
+    assert all(len(row) == 4 and row not in around[1] for row in rows[12:15]) and len(set(rows)) == 16
+    assert rows[15] == frozenset(range(6))
+    assert all(sum(source in row for row in rows) == 10 for source in range(6)), "the table favours none of the maps"
+
+
+def layers_with_weights(network):
+    return [sum(w.numel() for w in layer.parameters()) for layer in network if any(True for _ in layer.parameters())]
+
+
+def test_the_layers_of_today_have_the_counts_of_the_textbooks():
+    assert layers_with_weights(lenet.modern()) == [156, 2_416, 48_120, 10_164, 850]
+    assert layers_with_weights(lenet.caffe()) == [520, 25_050, 400_500, 5_010]
+    assert sum(layers_with_weights(lenet.caffe())) > 7 * sum(layers_with_weights(lenet.original()))
 
 
 def test_the_drawings_are_twelve_rows_of_seven_and_all_different():
@@ -115,6 +130,18 @@ def test_six_passes_over_the_digits_are_enough_to_see_it_learn(tmp_path):
     Image.fromarray(255 - digit[0].numpy()).resize((280, 280)).save(file)
     ((answer, probability),) = program.predict([file])
     assert answer == str(int(label)) and 0.5 < probability <= 1
+
+
+@pytest.mark.slow
+def test_two_thousand_digits_of_mnist_are_enough_for_95_percent_of_a_thousand_others(real_data):
+    program = lenet.build(replace(lenet.VARIANTS["mnist"], epochs=20, batch_size=32))
+    data = program.data
+    few, asked = data.train.part(torch.arange(2_000)), data.test.part(torch.arange(1_000))
+    program = type(program)(program.model, program.optimiser, program.task, replace(data, train=few, test=asked),
+                            program.plan, program.place)
+    for _ in run(program):
+        pass
+    assert plain(program.evaluate("test"))["accuracy"] >= 0.95
 
 
 @pytest.mark.slow

@@ -299,31 +299,24 @@ CARD = Card(
     ),
     summary="Shared weights and sub-sampling read handwritten digits; the ancestor of every image network.",
     summary_ja="重みを共有する畳み込みとサブサンプリングで手書き数字を読む、画像ネットワークの祖先。",
-    topics=(
-        "vision.lenet5-original",
-        "vision.lenet5-modern",
-        "vision.lenet-caffe",
-        "vision.part.trainable-subsampling",
-    ),
-    facts=(
-        original_parameters,
-        original_connections,
-        c3_links,
-        modern_parameters,
-        modern_products,
-        caffe_parameters,
-        caffe_products,
-        squash_is_one_at_one,
-        subsampling_contains_averaging,
-        codes_are_distances,
-    ),
+    topics=("vision.lenet5-original", "vision.lenet5-modern", "vision.lenet-caffe"),
+    facts=(original_parameters, original_connections, c3_links, modern_parameters, modern_products, caffe_parameters,
+           caffe_products, squash_is_one_at_one, subsampling_contains_averaging, codes_are_distances),
     notes=(
         "The paper counts seven layers (C1, S2, C3, S4, C5, F6, output), not six; C5 is a convolution with 1x1 output.",
         "The activation of 1998 is a scaled tanh and the pooling is trained; ReLU and max pooling came later.",
+        "In the paper: 0.95 percent errors on the 10,000 test digits of MNIST, 0.8 with distorted digits for training.",
+        "What Keras and many others call LeNet is Caffe's example, seven times as large and not the network of 1998.",
+        "In 1998 paper is -0.1 and ink 1.175, and ten codes answer by distances; a dense C3 (2,416 parameters instead "
+        "of 1,516) and a softmax (850) are today's.",
     ),
     notes_ja=(
         "論文の数え方は六層ではなく七層(C1, S2, C3, S4, C5, F6, 出力)。C5は出力が1x1になる畳み込み層である。",
         "1998年の活性化関数はスケールしたtanhで、プーリングにも学習パラメータがある。ReLUと最大プーリングは後年のもの。",
+        "論文では、MNISTのテスト用10,000字での誤り率は 0.95 %、歪めた数字も学習すると 0.8 % であった。",
+        "KerasなどでLeNetと呼ばれるものはCaffeの例で、七倍大きく、1998年のネットワークではない。",
+        "1998年の入力は紙が -0.1、インクが 1.175 で、出力は十個の図柄との距離である。密結合のC3 (パラメータは"
+        " 1,516 ではなく 2,416) とソフトマックス (850) は今日の形。",
     ),
 )
 

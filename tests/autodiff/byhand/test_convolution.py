@@ -4,10 +4,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.signal import convolve
 from torch.nn import functional as F
 from torch_oracle import agrees
 
 from shinso.autodiff.byhand.convolution import Convolution, by_loops
+from shinso.autodiff.byhand.convolution_matrix import ConvolutionMatrix
+from shinso.autodiff.byhand.true_convolution import TrueConvolution
 from shinso.core.errors import UserError
 
 GRID = [(f, s, p, d, g) for f, s, p, d, g in product(((1, 1), (3, 2), (2, 3), (5, 5)), (1, 2, 3), (0, 1, 2), (1, 2),
@@ -25,6 +28,27 @@ def test_it_is_torchs_with_every_gradient(size, s, p, d, g):
     weight, bias, x = made(size, g)
     layer = Convolution(weight, bias, stride=s, padding=p, dilation=d, groups=g)
     agrees(layer, lambda w, x: F.conv2d(x, w["weight"], w["bias"], s, p, d, g), x)
+
+
+@pytest.mark.parametrize(("size", "s", "p", "d", "g"), GRID[::5])
+def test_it_is_its_matrix_times_the_flattened_images(size, s, p, d, g):
+    weight, bias, x = made(size, g)
+    options = {"stride": s, "padding": p, "dilation": d, "groups": g}
+    y = Convolution(weight, bias, **options).forward(x)
+    M = ConvolutionMatrix(weight, bias, x.shape[2:], **options).matrix()
+    np.testing.assert_allclose(x.reshape(2, -1) @ M.T + np.repeat(bias, y[0, 0].size), y.reshape(2, -1), rtol=1e-12,
+                               atol=1e-12)
+    if p == 0:
+        assert np.count_nonzero(M) == y[0].size * weight[0].size  # every product of the layer is one entry
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 3)])
+def test_a_flipped_filter_correlates_as_mathematics_convolves(size):
+    weight, bias, x = made(size, 1)
+    ours = Convolution(np.ascontiguousarray(weight[:, :, ::-1, ::-1]), bias).forward(x)
+    np.testing.assert_allclose(ours, TrueConvolution(weight, bias).forward(x), rtol=1e-13, atol=1e-13)
+    whole = sum(convolve(x[0, c], weight[0, c], "valid") for c in range(4)) + bias[0]
+    np.testing.assert_allclose(ours[0, 0], whole, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -17,6 +17,13 @@ def test_it_is_torchs_layer_with_every_gradient(stride, padding):
     agrees(layer, lambda p, x: F.conv2d(x, p["weight"], p["bias"], stride, padding), draw.normal(size=(4, 2, 6, 5)))
 
 
+def test_groups_and_distances_are_torchs_with_every_gradient():
+    draw = np.random.default_rng(0)
+    layer = ConvolutionMatrix(draw.normal(size=(6, 2, 2, 3)), draw.normal(size=6), (6, 7), padding=1, dilation=2,
+                              groups=3)
+    agrees(layer, lambda p, x: F.conv2d(x, p["weight"], p["bias"], 1, 1, 2, 3), draw.normal(size=(2, 6, 6, 7)))
+
+
 def test_its_blocks_are_toeplitz_matrices_of_the_filters_rows():
     weight = np.random.default_rng(0).normal(size=(1, 1, 3, 3))
     M = ConvolutionMatrix(weight, np.zeros(1), (6, 7)).matrix()

@@ -49,11 +49,14 @@ def test_overwriting_gives_back_what_a_window_covers_and_zero_elsewhere(window):
     assert np.array_equal(back, np.where(covered, x, 0))
 
 
-def test_times_the_filters_it_is_conv2d():
-    x, w = draw(2, 3, 7, 6), draw(4, 3, 3, 2, seed=1)
-    y = (im2col(x, (3, 2), 2, 1) @ w.reshape(4, -1).T).reshape(2, 4, 4, 4).transpose(0, 3, 1, 2)
-    np.testing.assert_allclose(y, F.conv2d(torch.tensor(x), torch.tensor(w), stride=2, padding=1).numpy(), rtol=1e-12,
-                               atol=1e-12)
+@pytest.mark.parametrize("window", GRID)
+def test_times_the_filters_it_is_conv2d(window):
+    size, s, p, d = window
+    x, w = draw(2, 3, 9, 10), draw(4, 3, *size, seed=1)
+    theirs = F.conv2d(torch.tensor(x), torch.tensor(w), stride=s, padding=p, dilation=d).numpy()
+    rows = im2col(x, *window) @ w.reshape(4, -1).T
+    ours = rows.reshape(2, *theirs.shape[2:], 4).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])

@@ -118,7 +118,9 @@ CARD = Card(
     topics=("nn.avg-pool", "vision.part.average-pooling"),
     facts=(it_is_a_constant_convolution, the_gradient_is_uniform, the_frame_counts_or_not, inside_the_two_agree),
     notes=("Whether the frame's zeros count in the mean is a convention: torch counts them unless told otherwise, "
-           "TensorFlow does not; weights trained with one give other answers with the other.",),
+           "TensorFlow does not; weights trained with one give other answers with the other. Inception's modules are "
+           "such a case: torchvision's v3 counts the frame, timm's v4 does not.",),
     notes_ja=("枠のゼロを平均に数えるかどうかは約束ごとである。torch は指定しなければ数え、TensorFlow は数えない。"
-              "一方で学習した重みは、他方では別の答えを出す。",),
+              "一方で学習した重みは、他方では別の答えを出す。Inceptionのモジュールがその例で、"
+              "torchvision の v3 は枠を数え、timm の v4 は数えない。",),
 )

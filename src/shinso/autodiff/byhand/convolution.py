@@ -21,7 +21,7 @@ from typing import final
 import numpy as np
 
 from shinso.autodiff._windows import Window, add, bands, columns, framed, images, unframed
-from shinso.core.card import Card, Check, at_least, at_most
+from shinso.core.card import Card, Check, at_least, at_most, exactly
 from shinso.core.errors import UserError
 
 
@@ -133,6 +133,26 @@ def columns_equal_loops() -> Check:
     return at_most(worst, 1e-12)
 
 
+def _twelve_filters(fill: float) -> Convolution:
+    return Convolution(np.full((12, 3, 5, 3), fill), np.zeros(12), stride=2, groups=2)
+
+
+def parameters_are_counted() -> Check:
+    """12 filters of 5x3 in 2 groups on 6 channels have 12 (6 / 2 * 5 * 3 + 1) = 552 parameters.
+
+    Source: F (C / G KH KW + 1)
+    """
+    return exactly(sum(p.size for p in _twelve_filters(0.0).params.values()), 12 * (6 // 2 * 5 * 3 + 1))
+
+
+def products_are_counted() -> Check:
+    """On 9x8 pixels at stride 2 they make 12 * 3 * 3 * 6 / 2 * 5 * 3 = 4,860 products: the sum of 1 times 1.
+
+    Source: F rows columns C / G KH KW
+    """
+    return exactly(float(_twelve_filters(1.0).forward(np.ones((1, 6, 9, 8))).sum()), 12 * 3 * 3 * (6 // 2) * 5 * 3)
+
+
 def groups_are_layers_of_their_own() -> Check:
     """Two groups equal two convolutions, each on its own half of the channels, to 1e-14.
 
@@ -189,15 +209,18 @@ CARD = Card(
     ),
     summary="One small filter moves over the image and asks everywhere the same; as a matrix product it is fast.",
     summary_ja="小さなフィルタが画像の上を動き、どこでも同じ問いをする。行列積にすれば速い。",
-    topics=("nn.conv2d", "nn.filter-example", "vision.part.stride-dilation-groups"),
-    facts=(the_documents_filter, columns_equal_loops, groups_are_layers_of_their_own, distance_is_a_filter_with_holes,
-           a_shift_shifts_the_answer, flipping_the_filter_is_another_layer),
+    topics=("nn.conv2d", "nn.filter-example", "vision.part.convolution", "vision.part.stride-dilation-groups"),
+    facts=(the_documents_filter, columns_equal_loops, parameters_are_counted, products_are_counted,
+           groups_are_layers_of_their_own, distance_is_a_filter_with_holes, a_shift_shifts_the_answer,
+           flipping_the_filter_is_another_layer),
     notes=("Two documents write different things under one name: one formula flips the filter (convolution), the other "
            "and every library do not (cross-correlation). This layer does not flip.",
-           "With G groups each filter has channels / G slices: the weight's second axis is not the image's channels."),
+           "With G groups each filter has channels / G slices: the weight's second axis is not the image's channels. "
+           "Groups do not mix: in AlexNet of 2012 the two halves meet in conv3 and behind the convolutions only."),
     notes_ja=("同じ名前で二つの式が書かれている。一方はフィルタを反転し (畳み込み)、"
               "他方とすべてのライブラリは反転しない (相互相関)。この層は反転しない。",
               "グループが G 個のとき、各フィルタの枚数はチャネル数 / G である。"
-              "重みの第二軸は画像のチャネル数ではない。"),
+              "重みの第二軸は画像のチャネル数ではない。グループの間は混ざらず、2012年のAlexNetの二つの半分が"
+              "出会うのは、conv3 と畳み込みの後だけである。"),
     twin="torch.nn.functional.conv2d",
 )

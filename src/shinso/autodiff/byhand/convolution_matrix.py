@@ -2,7 +2,7 @@ r"""A convolution written as the matrix it is: a layer whose weights are shared 
 
 Flatten the image to a vector x; then every output is a row of a large matrix M,
 
-    M[(f, p, q), (c, y, z)] = w[f, c, y - S p + P, z - S q + P]   where the filter reaches, else 0  (1)
+    M[(f, p, q), (c, S p + D i - P, S q + D j - P)] = w[f, c, i, j]   in the filter's group, else 0  (1)
     y = M x + b,      dx = M^T dy                                                                  (2)
     dw[f, c, i, j] = sum of dM over all entries that hold w[f, c, i, j],      dM = dy x^T           (3)
 
@@ -27,9 +27,10 @@ class ConvolutionMatrix:
     """The layer Convolution through (2) for images of one `size`; for looking at, not for speed."""
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray, size: tuple[int, int], *, stride: int = 1,
-                 padding: int = 0):
-        self.window = Window(height=weight.shape[2], width=weight.shape[3], stride=stride, padding=padding)
-        self.size, self.places = size, self.window.outputs(*size)
+                 padding: int = 0, dilation: int = 1, groups: int = 1):
+        self.window = Window(height=weight.shape[2], width=weight.shape[3], stride=stride, padding=padding,
+                             dilation=dilation)
+        self.size, self.places, self.groups = size, self.window.outputs(*size), groups
         self.params = {"weight": weight, "bias": bias}
         self.grads: dict[str, np.ndarray] = {}
 
@@ -37,9 +38,9 @@ class ConvolutionMatrix:
         """M: (filters * places, channels * pixels)."""
         weight = self.params["weight"]
         filters, channels = weight.shape[:2]
-        M = np.zeros((filters, *self.places, channels, *self.size), weight.dtype)
+        M = np.zeros((filters, *self.places, self.groups, channels, *self.size), weight.dtype)
         for i, j, p, q, y, z in self._links():
-            M[:, p, q, :, y, z] = weight[:, :, i, j]  # (1)
+            M[range(filters), p, q, self._group(), :, y, z] = weight[:, :, i, j]  # (1)
         return M.reshape(filters * self.places[0] * self.places[1], -1)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -50,35 +51,42 @@ class ConvolutionMatrix:
     def backward(self, grad: np.ndarray) -> np.ndarray:
         weight, flat = self.params["weight"], grad.reshape(len(grad), -1)
         filters, channels = weight.shape[:2]
-        dM = (flat.T @ self.x).reshape(filters, *self.places, channels, *self.size)
+        dM = (flat.T @ self.x).reshape(filters, *self.places, self.groups, channels, *self.size)
         shared = np.zeros_like(weight)
         for i, j, p, q, y, z in self._links():
-            shared[:, :, i, j] += dM[:, p, q, :, y, z]  # (3)
+            shared[:, :, i, j] += dM[range(filters), p, q, self._group(), :, y, z]  # (3)
         self.grads = {"weight": shared, "bias": grad.sum((0, 2, 3))}
-        return (flat @ self.matrix()).reshape(len(grad), channels, *self.size)
+        return (flat @ self.matrix()).reshape(len(grad), -1, *self.size)
+
+    def _group(self) -> list[int]:
+        """Of each filter, the slice of channels that it sees."""
+        filters = len(self.params["weight"])
+        return [f * self.groups // filters for f in range(filters)]
 
     def _links(self) -> list[tuple[int, ...]]:
         """(i, j, p, q, y, z): filter entry (i, j) joins place (p, q) with pixel (y, z)."""
-        S, P = self.window.stride, self.window.padding
+        S, P, D = self.window.stride, self.window.padding, self.window.dilation
         every = np.ndindex(self.window.height, self.window.width, *self.places)
-        links = [(i, j, p, q, S * p + i - P, S * q + j - P) for i, j, p, q in every]
+        links = [(i, j, p, q, S * p + D * i - P, S * q + D * j - P) for i, j, p, q in every]
         return [link for link in links if 0 <= link[4] < self.size[0] and 0 <= link[5] < self.size[1]]
 
 
 def example(rng: np.random.Generator) -> tuple[ConvolutionMatrix, tuple[np.ndarray, ...]]:
-    """Stride 2 and a frame of 1 on small images."""
-    layer = ConvolutionMatrix(rng.normal(size=(2, 2, 3, 2)), rng.normal(size=2), (5, 4), stride=2, padding=1)
-    return layer, (rng.normal(size=(3, 2, 5, 4)),)
+    """Stride 2, a frame of 1, entries 2 apart and two groups on small images."""
+    layer = ConvolutionMatrix(rng.normal(size=(4, 2, 3, 2)), rng.normal(size=4), (5, 4), stride=2, padding=1,
+                              dilation=2, groups=2)
+    return layer, (rng.normal(size=(3, 4, 5, 4)),)
 
 
 def the_matrix_is_the_layer() -> Check:
-    """M x + b and its gradients equal the convolution layer and its gradients to 1e-12.
+    """M x + b and its gradients equal the convolution layer's with stride, frame, distance and groups, to 1e-12.
 
     Source: equations (1) to (3)
     """
     draw = np.random.default_rng(0)
     layer, (x,) = example(draw)
-    other = Convolution(layer.params["weight"], layer.params["bias"], stride=2, padding=1)
+    other = Convolution(layer.params["weight"], layer.params["bias"], stride=2, padding=1, dilation=2,
+                        groups=2)
     y = layer.forward(x)
     grad = draw.normal(size=y.shape)
     off = [abs(y - other.forward(x)).max(), abs(layer.backward(grad) - other.backward(grad)).max()]
@@ -136,7 +144,7 @@ CARD = Card(
     name_ja="行列としての畳み込み(重み共有・局所接続)",
     paper="LeCun et al. 1989, Backpropagation applied to handwritten zip code recognition, Neural Computation 1",
     equations=(
-        r"M_{(f,p,q),(c,y,z)} = w_{f,c,\;y-Sp+P,\;z-Sq+P}",
+        r"M_{(f,p,q),(c,\;Sp+Di-P,\;Sq+Dj-P)} = w_{fcij}",
         r"y = Mx + b,\quad dx = M^T dy",
         r"dw_{fcij} = \sum_{M_{kl} \equiv w_{fcij}} (dy\,x^T)_{kl}",
     ),
@@ -144,7 +152,7 @@ CARD = Card(
     summary_ja=(
         "畳み込みは、わずかな数しか持たない大きな行列である。重みは共有され、結合は局所的で、"
         "ブロックはテプリッツ行列になる。"),
-    topics=("nn.conv-as-matrix", "vision.part.convolution"),
+    topics=("nn.conv-as-matrix",),
     facts=(the_matrix_is_the_layer, only_places_times_filter_are_not_zero, nine_numbers_are_shared,
            it_is_doubly_block_toeplitz, shifts_go_through),
 )

@@ -105,6 +105,8 @@ CARD = Card(
     topics=("nn.conv1x1", "vision.part.conv-1x1"),
     facts=(it_is_an_affine_map_at_each_pixel, it_is_a_convolution_by_one_pixel, two_collapse_to_one,
            channels_shrink_not_space),
-    notes=("The dimension that it reduces is that of the channels, not of space.",),
-    notes_ja=("減るのはチャネルの次元であり、空間の次元ではない。",),
+    notes=("The dimension that it reduces is that of the channels, not of space.",
+           "Two in a row without a bend in between are one: what makes them more is the nonlinearity."),
+    notes_ja=("減るのはチャネルの次元であり、空間の次元ではない。",
+              "間に非線形な関数がなければ、二つ続けても一つと同じである。"),
 )

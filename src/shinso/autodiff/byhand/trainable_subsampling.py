@@ -92,7 +92,7 @@ CARD = Card(
     ),
     summary="The pooling of 1998: the sum of four pixels times a learned number, plus another, squashed.",
     summary_ja="1998年のプーリング。4 画素の和に学習した数を掛け、もう一つを加え、S 字の関数に通す。",
-    topics=(),
+    topics=("vision.part.trainable-subsampling",),
     facts=(with_a_quarter_it_is_average_pooling, two_numbers_per_map, a_large_coefficient_is_a_switch),
     notes=("Most copies of LeNet put plain pooling here; the layer of 1998 has parameters and a squashing function.",),
     notes_ja=("LeNet の多くの再現はここに普通のプーリングを置くが、1998年の層にはパラメータと S 字の関数がある。",),

@@ -151,6 +151,10 @@ CARD = Card(
     facts=(it_is_numpys_convolution, convolution_commutes, correlation_does_not_commute, one_row_of_pixels_is_a_signal,
            the_input_gradient_is_a_full_convolution, a_planted_pattern_is_found),
     notes=("The document gives the flipped formula (1) beside a figure that does not flip: both stand here under their "
-           "own names.",),
-    notes_ja=("資料は、反転する式 (1) と、反転しない図を並べている。ここでは両方がそれぞれの名前で置かれている。",),
+           "own names.",
+           "What networks call convolution is (2); only on the way back, for the gradient of its input, is it (1), "
+           "with every overlap."),
+    notes_ja=("資料は、反転する式 (1) と、反転しない図を並べている。ここでは両方がそれぞれの名前で置かれている。",
+              "ネットワークで畳み込みと呼ぶものは (2) である。(1) になるのは逆向き、入力の勾配を計算するときだけで、"
+              "すべての重なりを残す。"),
 )
