@@ -1,19 +1,23 @@
 """Every classifier with maps is drawn from inside, whatever its size, and none other."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from shinso.core.place import Place
 from shinso.data.examples import Dataset, Examples, describe, to_float
 from shinso.inside.deconvolution import reconstruct
 from shinso.inside.filter_visualisation import stages
+from shinso.inside.grad_cam import grad_cam
 from shinso.inside.layer_table import layers
 from shinso.inside.receptive_field import receptive_fields
-from shinso.learn.looking import GAP, draw_layers, fit, inside, mosaic, one_of_each_class
+from shinso.inside.saliency import saliency
+from shinso.learn.looking import GAP, draw_layers, files, fit, inside, mosaic, one_of_each_class
 from shinso.learn.recognise import Recognition, recognise
 
 NAMES = {"layers", "first_filters", "feature_maps", "evidence", "top_patches"}
@@ -123,8 +127,25 @@ def test_a_table_of_a_thousand_layers_stays_small():
     assert len(rows) > 600 and draw_layers(rows, (4, 4)).shape[0] < 200
 
 
+def test_what_the_pictures_show_is_left_as_numbers(tmp_path):
+    torch.manual_seed(0)
+    model, data = Shared(), pictures(3, 24)
+    (tmp_path / "inside.safetensors").write_bytes(files(model, data)["inside.safetensors"])
+    with safe_open(tmp_path / "inside.safetensors", "pt") as file:
+        told, found = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    assert json.loads(told["classes"]) == ["a", "b", "c"] and json.loads(told["stages"]) == ["relu", "block", "block#2"]
+    assert {name.partition("/")[0] for name in found} | {"classes", "stages"} == {n.partition("/")[0] for n in told}
+    x = to_float(data.test.inputs[:3], data.about)
+    assert torch.equal(found["pictures"], data.test.inputs[:3]) and found["targets"].tolist() == [0, 1, 2]
+    assert torch.equal(found["answers"], model.eval()(x).argmax(1))
+    assert torch.equal(found["saliency"], saliency(model, x)) and torch.equal(found["grad_cam"], grad_cam(model, x))
+    assert torch.equal(found["maps/block#2"].float(), stages(model, x)["block#2"][0].half().float())
+    assert torch.equal(found["first_kernels"], model.stem.weight) and found["guided"].shape == x.shape
+    assert files(nn.Sequential(nn.Flatten(), nn.Linear(1728, 3)), data) == {}
+
+
 def test_a_recogniser_leaves_its_layers_as_a_file():
     program = recognise(Recognition(epochs=1, augment=False), Place(), lambda about: network(1, classes=10))
     program.step(0)
-    assert b'"kind": "Conv2d"' in program.files()["layers.json"]
+    assert b'"kind": "Conv2d"' in program.files()["layers.json"] and "inside.safetensors" in program.files()
     assert NAMES < set(program.pictures())

@@ -1,16 +1,19 @@
 """What every classifier of pictures shares: its settings, its groups of weights, its parts of a batch."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load
 from torch import nn
 
 from shinso.catalogue import index
 from shinso.core.errors import UserError
 from shinso.core.place import Place
+from shinso.data.examples import to_float
 from shinso.learn.recognise import Recognition, balanced, recognise, smoothed
 
 SMALL = Recognition(epochs=1, batch_size=50, augment=False)
@@ -158,13 +161,17 @@ def test_balanced_classes_find_the_rare_one(tmp_path):
     assert found["none"] < found["balanced"] - 0.05
 
 
+def one_file(folder, side=28):
+    pixels = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    Image.fromarray(pixels[:, ::-1]).save(folder / "b.png")
+    return pixels, [folder / "a.png", folder / "b.png"]
+
+
 def test_with_the_mirror_an_answer_does_not_know_left_from_right(tmp_path):
     data = skewed(tmp_path / "data")
-    plain, both = (recognise(replace(SMALL, data=data, tta=tta), Place(), pixelwise) for tta in (False, True))
-    pixels = np.random.default_rng(1).integers(0, 256, (28, 28, 3), np.uint8)
-    files = [tmp_path / "a.png", tmp_path / "b.png"]
-    for file, turned in zip(files, (pixels, pixels[:, ::-1]), strict=True):
-        Image.fromarray(turned).save(file)
+    plain, both = (recognise(replace(SMALL, data=data, tta=tta), Place(), pixelwise) for tta in ("none", "mirror"))
+    _, files = one_file(tmp_path)
     one, turned = (dict(ranking) for ranking in plain.rank(files, 2))
     mean, same = (dict(ranking) for ranking in both.rank(files, 2))
     assert one != pytest.approx(turned, abs=1e-3) and mean == pytest.approx(same)
@@ -174,11 +181,55 @@ def test_with_the_mirror_an_answer_does_not_know_left_from_right(tmp_path):
     assert float(plain.step(0)["loss"]) == float(both.step(0)["loss"])
 
 
+def test_ten_crops_answer_by_their_mean(tmp_path):
+    setup = replace(SMALL, data=skewed(tmp_path / "data"), crop=20, tta="crops")
+    program = recognise(setup, Place(), pixelwise)
+    pixels, files = one_file(tmp_path)
+    x = to_float(torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None], program.data.about)
+    parts = [x[:, :, y:y + 20, k:k + 20] for y, k in ((0, 0), (0, 8), (8, 0), (8, 8), (4, 4))]
+    shares = torch.cat([program.model(view) for part in parts for view in (part, part.flip(3))]).softmax(1).mean(0)
+    found, same = (dict(ranking) for ranking in program.rank(files, 2))
+    assert [found[title] for title in program.data.about.classes] == pytest.approx(shares.tolist(), abs=1e-6)
+    assert same == pytest.approx(found, abs=1e-6)
+    middle = recognise(replace(setup, tta="none"), Place(), pixelwise)
+    assert [*dict(middle.rank(files, 2)[0]).values()] == pytest.approx(
+        program.model(parts[4]).softmax(1)[0].sort(descending=True)[0].tolist(), abs=1e-6)
+    assert middle.evaluate("test") != program.evaluate("test")
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_network_of_crops_learns_draws_and_is_exported_with_its_part_of_a_picture(augment, tmp_path):
+    setup = replace(SMALL, data=skewed(tmp_path / "data"), crop=20, tta="crops", augment=augment, ema=0.5)
+    sizes = []
+    program = recognise(setup, Place(), lambda about: sizes.append(about.shape) or network(about))
+    program.model[0].register_forward_hook(lambda _, x, y: sizes.append(tuple(x[0].shape[1:])))
+    batch, whole = program.batches.next()[0], program.batches.split.inputs
+    assert batch.shape[2:] == ((20, 20) if augment else (28, 28)) and whole.shape[2:] == (28, 28)
+    program.step(0)
+    program.evaluate("validation")
+    assert set(sizes) == {(3, 20, 20)}
+    example = program.example()["model"]
+    assert example.shape[1:] == (3, 28, 28) and "0.weight" in program.networks()["model"].state_dict()
+    kept = load(program.files()["inside.safetensors"])
+    assert kept["pictures"].shape == (2, 3, 20, 20) == kept["guided"].shape and {"confusion", "evidence"} <= set(
+        program.pictures())
+
+
 def pixelwise(about):
     torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 28 * 28, len(about.classes)))
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(about.shape), len(about.classes)))
 
 
 def test_writing_has_no_mirror():
     with pytest.raises(UserError, match="another sign"):
-        recognise(replace(SMALL, tta=True), Place(), network)
+        recognise(replace(SMALL, tta="mirror"), Place(), network)
+    with pytest.raises(UserError, match="another sign"):
+        recognise(replace(SMALL, crop=24), Place(), network)
+
+
+@pytest.mark.parametrize(("change", "smallest", "told"), [
+    ({"tta": "crops"}, 1, "--crop, for example 24"), ({"crop": 28}, 1, "28 is no part of pictures of 28x28"),
+    ({"crop": -2}, 1, "is no part"), ({"crop": 20}, 24, "at least 24x24")])
+def test_crops_that_cannot_be_are_one_sentence(change, smallest, told, tmp_path):
+    with pytest.raises(UserError, match=told):
+        recognise(replace(SMALL, data=skewed(tmp_path), **change), Place(), network, smallest=smallest)

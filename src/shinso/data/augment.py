@@ -127,18 +127,22 @@ def largest_around(pixels: Tensor) -> Tensor:
 @final
 @dataclass(frozen=True, kw_only=True)
 class FlipCrop:
-    """A mirror image half of the time, and a crop of the same size from the picture with a border of zeros."""
+    """A mirror image half of the time, and a crop from the picture with a border of zeros."""
 
     seed: int
     border: int = 4
-    """pixels added on each side; the crop may shift by as much"""
+    """pixels added on each side; a crop of the same size may shift by as much"""
+    size: int | None = None
+    """height and width of the crop; none: those of the picture"""
     flip: bool = True
     """whether left and right may change places; wrong for writing"""
 
     def __call__(self, inputs: Tensor, index: Tensor, epoch: int) -> Tensor:
-        n, channels, height, width = inputs.shape
+        n, channels = inputs.shape[:2]
+        height, width = (self.size or side for side in inputs.shape[2:])
+        room = [there + 2 * self.border - side for there, side in zip(inputs.shape[2:], (height, width), strict=True)]
         draw = uniforms(index, 3, seed=self.seed, epoch=epoch)
-        down, right = (draw[:, :2] * (2 * self.border + 1)).to(torch.int64).unbind(1)
+        down, right = ((draw[:, axis] * (room[axis] + 1)).to(torch.int64) for axis in (0, 1))
         rows = torch.arange(height, device=index.device) + down[:, None]
         columns = torch.arange(width, device=index.device).expand(n, width)
         if self.flip:

@@ -78,4 +78,5 @@ def confusions(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
     return shown
 
 
-CLASSIFY = Task(objective=cross_entropy, measure=hits, pictures=pictures, predict=predict, rank=rank)
+CLASSIFY = Task(objective=cross_entropy, measure=hits, pictures=pictures, files=looking.files, predict=predict,
+                rank=rank)

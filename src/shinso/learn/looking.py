@@ -3,15 +3,18 @@
 For networks with maps in them; every picture is small and comes from a few examples of the test split.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from json import dumps
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from shinso.core.figure import pixels, sheet
-from shinso.data.examples import Dataset, Description, to_float
+from shinso.data.examples import Dataset, Description, Split, to_float
 from shinso.inside.deconvolution import reconstruct
 from shinso.inside.filter_visualisation import Patch, as_pictures, best_patches, first_kernels, stages
 from shinso.inside.following import Fields
@@ -30,29 +33,90 @@ COLUMNS = {"name": (14, "layer / 層"), "output": (320, "output / 出力"), "par
 """where the columns of the table stand, and what they are called"""
 MOST_NUMBERS = 20_000_000
 """entries of the largest maps that are kept at once"""
+TOLD = {
+    "pictures": "uint8 (n, channels, height, width): the first test picture of each of up to eight classes, as seen",
+    "targets": "int64 (n,): their classes, places in `classes`",
+    "answers": "int64 (n,): what the network answers; the maps below are those of this answer",
+    "saliency": "(n, height, width): size of the slope of the answer's score at each pixel",
+    "grad_cam": "(n, rows, columns) of the last maps: evidence for the answer, not negative",
+    "guided": "(n, channels, height, width): guided backpropagation of the answer's score",
+    "first_kernels": "(maps, channels, height, width): weights of the first convolution with more than one tap",
+    "maps/NAME": "float16 (channels, rows, columns): what layer NAME hands on for the first picture, see `stages`",
+}
+"""the metadata of the file of numbers; layers.json beside it has the same names of layers"""
 
 
-def inside(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
+Part = Callable[[Tensor], Tensor]
+"""the part (..., height', width') that a network sees of pictures (..., height, width)"""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """The test pictures as the network sees them."""
+
+    test: Split
+    about: Description
+    part: Part | None
+
+    @classmethod
+    def of(cls, data: Dataset, part: Part | None) -> "Sight":
+        about = data.about
+        if part is not None:
+            about = replace(about, shape=tuple(part(torch.empty(about.shape, device="meta")).shape))
+        return cls(data.test, about, part)
+
+    def pick(self, index: Tensor) -> Tensor:
+        """Those pictures, uint8 (n, channels, height, width)."""
+        examples = self.test.pick(index.to(self.test.targets.device))
+        return examples if self.part is None else self.part(examples)
+
+    def few(self) -> tuple[Tensor, Tensor]:
+        """One picture of each of up to eight classes, and their classes (n,)."""
+        chosen = one_of_each_class(self.test.targets, 8)
+        return self.pick(chosen), self.test.targets[chosen.to(self.test.targets.device)].cpu()
+
+
+def inside(model: nn.Module, data: Dataset, part: Part | None = None) -> dict[str, np.ndarray]:
     """The pictures by name; none for a network without maps, or without test examples."""
     if not len(data.test) or len(data.about.shape) != 3:
         return {}
-    device = next(model.parameters()).device
-    chosen = one_of_each_class(data.test.targets, 8)
-    examples = data.test.pick(chosen.to(data.test.targets.device))
-    inputs = to_float(examples.to(device), data.about)
+    sight = Sight.of(data, part)
+    about, (examples, targets) = sight.about, sight.few()
+    inputs = to_float(examples.to(next(model.parameters()).device), about)
     maps = stages(model, inputs[:1])
     if not maps:
         return {}
     seen = receptive_fields(model, inputs[:1])
     kernels = as_pictures(first_kernels(model).float().cpu())
-    shown = {"layers": draw_layers(layers(model, inputs[:1], containers=True), data.about.shape[1:])}
+    shown = {"layers": draw_layers(layers(model, inputs[:1], containers=True), about.shape[1:])}
     if kernels.shape[-1] > 1:
         shown["first_filters"] = mosaic(_coloured(kernels[:64]), 16, 48)
-    names = [data.about.classes[int(c)] for c in data.test.targets[chosen.to(data.test.targets.device)]]
-    shown["feature_maps"] = draw_maps({name: m[0].cpu() for name, m in maps.items()}, _shown(examples[:1], data.about))
-    shown["evidence"] = draw_evidence(model, inputs, examples, names, data.about)
-    shown["top_patches"] = draw_patches(model, data, {name: seen[name] for name in maps if name in seen}, maps)
+    shown["feature_maps"] = draw_maps({name: m[0].cpu() for name, m in maps.items()}, _shown(examples[:1], about))
+    shown["evidence"] = draw_evidence(model, inputs, examples, [about.classes[c] for c in targets.tolist()], about)
+    shown["top_patches"] = draw_patches(model, sight, {name: seen[name] for name in maps if name in seen}, maps)
     return shown
+
+
+def files(model: nn.Module, data: Dataset, part: Part | None = None) -> dict[str, bytes]:
+    """`inside.safetensors`: what the pictures show, as numbers, with what each tensor is in the metadata."""
+    if not len(data.test) or len(data.about.shape) != 3:
+        return {}
+    sight = Sight.of(data, part)
+    about, (examples, targets) = sight.about, sight.few()
+    inputs = to_float(examples.to(next(model.parameters()).device), about)
+    maps = stages(model, inputs[:1])
+    if not maps:
+        return {}
+    answers = _answers(model, inputs)
+    found = {
+        "pictures": examples, "targets": targets, "answers": answers, "first_kernels": first_kernels(model),
+        "saliency": saliency(model, inputs, answers), "grad_cam": grad_cam(model, inputs, answers),
+        "guided": reconstruct(model, inputs, answers, rule="guided"),
+        **{f"maps/{name}": m[0].half() for name, m in maps.items()},
+    }  # fmt: skip
+    told = {**TOLD, "classes": dumps(about.classes, ensure_ascii=False), "stages": dumps(list(maps))}
+    kept = {name: value.detach().cpu().contiguous() for name, value in found.items()}
+    return {"inside.safetensors": save(kept, told)}
 
 
 def one_of_each_class(targets: Tensor, most: int) -> Tensor:
@@ -167,24 +231,23 @@ def draw_evidence(model: nn.Module, inputs: Tensor, examples: Tensor, names: Seq
     return page(128 + wide + 8, 24 + len(strips) * (high + 6), blocks, words)
 
 
-def draw_patches(model: nn.Module, data: Dataset, seen: Mapping[str, Fields],
+def draw_patches(model: nn.Module, sight: Sight, seen: Mapping[str, Fields],
                  maps: Mapping[str, Tensor]) -> np.ndarray:
     """For up to six channels of the last two stages that do not see everything: the best patches, and why."""
-    side = data.about.shape[1:]
+    side, length = sight.about.shape[1:], len(sight.test)
     local = [name for name, (high, wide) in seen.items() if high.size < side[0] and wide.size < side[1]]
     chosen = local[-2:] or list(seen)[:1]
     largest = max(m.numel() for m in maps.values())
-    count = max(8, min(100, len(data.test), MOST_NUMBERS // max(1, largest)))
-    index = torch.linspace(0, len(data.test) - 1, min(count, len(data.test))).long()
-    examples = data.test.pick(index.to(data.test.targets.device))
-    inputs = to_float(examples.to(next(model.parameters()).device), data.about)
+    count = max(8, min(100, length, MOST_NUMBERS // max(1, largest)))
+    examples = sight.pick(torch.linspace(0, length - 1, min(count, length)).long())
+    inputs = to_float(examples.to(next(model.parameters()).device), sight.about)
     found = stages(model, inputs)
     blocks: list[Block] = []
     words: list[Word] = []
     for place, name in enumerate(chosen):
         loudest = found[name].amax((0, 2, 3)).argsort(descending=True, stable=True)[:6].sort()[0].tolist()
         patches = best_patches(found[name], seen[name], (side[0], side[1]), loudest, 4)
-        table = _patch_table(model, name, patches, inputs, examples, data.about)
+        table = _patch_table(model, name, patches, inputs, examples, sight.about)
         sizes = " x ".join(str(min(round(f.size), n)) for f, n in zip(seen[name], side, strict=True))
         left, wide = 8 + 500 * place, table.shape[1]
         blocks.append((left, 26, table))

@@ -28,7 +28,7 @@ from shinso.data.mixup import Mixup
 from shinso.learn.choices import FUSED, SCHEDULES, optimiser
 from shinso.learn.classify import CLASSIFY
 from shinso.learn.foreign_weights import freeze, load_weights, pixels, read_weights
-from shinso.learn.mirrored import mirroring
+from shinso.learn.mirrored import Middle, asking, crops, mirrored
 from shinso.learn.supervised import Batch, Plan, Supervised, Task
 
 
@@ -72,8 +72,11 @@ class Recognition:
     """train the last layer alone, as a new answer to what `weights` already sees"""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: every class counts the same in the loss, however few its examples are"""
-    tta: bool = False
-    """answer by the mean of a picture and its mirror image, in evaluations and predictions: test-time augmentation"""
+    crop: int = 0
+    """side of the part of a picture that the network sees, pixels: anew every time in training, then the middle; 0: all"""
+    tta: Literal["none", "mirror", "crops"] = "none"
+    """test-time augmentation: evaluations and predictions answer by the mean over a picture and its mirror image, or
+    over ten crops, which are corners, middle and their mirror images; what is exported or drawn from inside sees one"""
     patience: int = 0
     """evaluations without improvement before stopping early; 0: never"""
     seed: int = 0
@@ -91,8 +94,13 @@ def recognise(setup: Recognition, place: Place, network: Callable[[Description],
         given = "x".join(map(str, data.about.shape[1:])) if len(data.about.shape) == 3 else "points"
         raise UserError(f"data '{setup.data}'", f"this network reads images of at least {smallest}x{smallest}, "
                         f"these are {given}", f"use folder:PATH@{max(smallest, 32)}, or a smaller network")
+    if 0 < setup.crop < smallest:
+        raise UserError("crop", f"this network reads images of at least {smallest}x{smallest}", f"give {smallest}")
+    seen = _seen(setup, data.about)
     with drawing_from(setup.seed, "weights"):
-        model = network(data.about)
+        model = network(seen)
+    if seen is not data.about:
+        model.register_forward_pre_hook(Middle(setup.crop))
     data = _begun_elsewhere(setup, model, data)
     model = model.to(place.device, memory_format=torch.channels_last)  # pyright: ignore
     plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=SCHEDULES[setup.schedule],
@@ -104,10 +112,25 @@ def recognise(setup: Recognition, place: Place, network: Callable[[Description],
     return Supervised(model, rule, _task(setup, data, place.device), data, plan, place)
 
 
+def _seen(setup: Recognition, about: Description) -> Description:
+    """The data as the network sees them: with `crop` a part of each picture."""
+    if not setup.crop:
+        return about
+    if about.form != "picture":
+        raise UserError("crop", "a part of a sign is another sign", "leave it out, or train on pictures")
+    if not 0 < setup.crop < min(about.shape[1:]):
+        side = "x".join(map(str, about.shape[1:]))
+        raise UserError("crop", f"{setup.crop} is no part of pictures of {side} pixels",
+                        f"give less, or larger pictures: folder:PATH@{8 * abs(setup.crop) // 7}")
+    return replace(about, shape=(about.shape[0], setup.crop, setup.crop))
+
+
 def _changed(setup: Recognition, about: Description) -> Augment | None:
     """How a training picture changes each time it is seen."""
     changes: list[Augment] = []
-    if setup.augment:
+    if setup.crop and setup.augment:
+        changes.append(FlipCrop(seed=setup.seed, border=0, size=setup.crop))
+    elif setup.augment:
         changes.append((Handwriting if about.form == "handwriting" else FlipCrop)(seed=setup.seed))
     if setup.colour:
         changes.append(ColourJitter(seed=setup.seed + 2, brightness=setup.colour, contrast=setup.colour,
@@ -139,9 +162,14 @@ def _task(setup: Recognition, data: Dataset, device: str) -> Task:
     """Classification with the losses and answers that `setup` chooses."""
     shares = balanced(data.train.targets, len(data.about.classes)).to(device) if setup.class_weights != "none" else None
     task = replace(CLASSIFY, objective=partial(smoothed, setup.label_smoothing, shares=shares))
-    if setup.tta and data.about.form != "picture":
+    if setup.tta != "none" and data.about.form != "picture":
         raise UserError("tta", "the mirror image of writing is another sign", "leave it out, or train on pictures")
-    return mirroring(task) if setup.tta else task
+    if setup.tta == "crops" and not setup.crop:
+        least = min(data.about.shape[1:])
+        raise UserError("tta", f"the network sees all {least}x{least} pixels, and there is nothing to cut them from",
+                        f"give --crop, for example {7 * least // 8}, or --tta mirror")
+    views = {"none": None, "mirror": mirrored, "crops": crops(setup.crop)}[setup.tta]
+    return asking(task, views, Middle(setup.crop) if setup.crop else None)
 
 
 def balanced(targets: Tensor, classes: int) -> Tensor:

@@ -46,6 +46,8 @@ class Task:
     """what `objective` gives, detached, its gradients left in `.grad`: for a system that knows them without a tape"""
     pictures: Callable[[nn.Module, Dataset], dict[str, np.ndarray]] | None = None
     """what the report shows: uint8 (height, width, 3) by name"""
+    files: Callable[[nn.Module, Dataset], dict[str, bytes]] | None = None
+    """what is left beside the report for other programs, by file name"""
     predict: Callable[[nn.Module, Description, Sequence[Path]], list[tuple[str, float]]] | None = None
     """(label, probability) for each of a user's files"""
     rank: Callable[[nn.Module, Description, Sequence[Path], int], list[list[tuple[str, float]]]] | None = None
@@ -251,11 +253,12 @@ class Supervised:
             return self.task.pictures(self.shown, self.data) if self.task.pictures else {}
 
     def files(self) -> dict[str, bytes]:
-        """`layers.json`: every layer of the network with its shape, cost and receptive field."""
+        """`layers.json`, every layer of the network with its shape, cost and receptive field; what the task adds."""
         example = self.example()["model"][:1]
         with self._settled():
             rows = layers(self.shown, example, containers=True)
-        return {"layers.json": (as_json(rows, example.shape[1:]) + "\n").encode()}
+            others = self.task.files(self.shown, self.data) if self.task.files else {}
+        return {"layers.json": (as_json(rows, example.shape[1:]) + "\n").encode(), **others}
 
     def predict(self, files: Sequence[Path]) -> list[tuple[str, float]]:
         if self.task.predict is None:
