@@ -7,6 +7,8 @@ from torch.nn import functional as F
 
 from shinso.inside.filter_visualisation import CARD, as_pictures, best_patches, first_kernels, stages
 from shinso.inside.receptive_field import receptive_fields
+from shinso.learn.looking import mosaic
+from shinso.vision.alexnet import AlexNet
 
 
 class Net(nn.Module):
@@ -36,6 +38,20 @@ def test_colours_stay_and_other_channels_are_shown_by_the_first():
     assert as_pictures(torch.randn(4, 6, 5, 5)).shape == (4, 1, 5, 5)
     assert as_pictures(torch.zeros(1, 1, 2, 2)).unique().tolist() == [128]
     assert as_pictures(torch.tensor([[[[-2.0, 0.0, 1.0, 2.0]]]])).flatten().tolist() == [0, 128, 191, 255]
+
+
+def test_alexnets_first_kernels_are_a_grid_of_96_tiles_each_at_its_place():
+    network = AlexNet("two-group", shape=(3, 227, 227), classes=2, hidden=2)
+    shown = as_pictures(first_kernels(network))
+    assert shown.shape == (96, 3, 11, 11)
+    grid = mosaic(shown.permute(0, 2, 3, 1).numpy(), 16, 33)  # 6 rows of 16, every pixel three times, lines of 2
+    assert grid.shape == (6 * 35 + 2, 16 * 35 + 2, 3)
+    for k in (0, 15, 16, 95):
+        top, left = k // 16 * 35 + 2, k % 16 * 35 + 2
+        tile = torch.from_numpy(grid[top:top + 33:3, left:left + 33:3]).permute(2, 0, 1)
+        assert torch.equal(tile, shown[k])
+        kernel = network.features[0].weight[k]
+        assert ((tile.float() - 127.5) * kernel >= -0.5 * kernel.abs().max()).all(), "light is positive"
 
 
 def test_a_stage_ends_where_maps_shrink():

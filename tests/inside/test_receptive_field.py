@@ -7,6 +7,10 @@ from torch.nn import functional as F
 
 from shinso.inside.receptive_field import CARD, Field, heeded, of_layers, receptive_fields, resnet
 from shinso.kernels.conv_pool import conv_relu_pool
+from shinso.vision.alexnet import AlexNet
+from shinso.vision.cifar_resnet import CifarResNet
+from shinso.vision.resnet import ResNet
+from shinso.vision.vgg import VGG, as_convolutions
 
 
 class Block(nn.Module):
@@ -94,6 +98,36 @@ def test_a_transposed_convolution_sees_its_units_from_the_first_one_on(k):
 @pytest.mark.parametrize(("stages", "size"), [((3, 4, 6, 3), 427), ((3, 4, 23, 3), 971), ((3, 8, 36, 3), 1451)])
 def test_the_note_on_v15_holds(stages, size):
     assert of_layers(resnet(stages, "v1.5")).size == size
+
+
+def on_paper(network, side):
+    """The size of the field of every module of a network of vision/, without memory for its weights."""
+    with torch.device("meta"):
+        found = receptive_fields(network().eval(), torch.zeros(1, 3, side, side))
+    return {name: high.size for name, (high, wide) in found.items() if high.size == wide.size}
+
+
+def test_the_networks_themselves_see_what_the_lists_of_the_facts_see():
+    assert on_paper(lambda: AlexNet("two-group"), 227)["features"] == 195
+    assert on_paper(lambda: VGG("16"), 224)["features"] == 212
+    whole = on_paper(lambda: as_convolutions(VGG("16")), 224)
+    assert 404 in whole.values() and max(whole.values()) == 404
+
+
+@pytest.mark.parametrize(("depth", "form", "size"), [(50, "v1", 483), (101, "v1", 1027), (152, "v1", 1507),
+                                                     (50, "v1.5", 427), (101, "v1.5", 971), (152, "v1.5", 1451)])
+def test_resnets_see_what_the_lists_of_the_facts_see(depth, form, size):
+    assert on_paper(lambda: ResNet(depth, form=form), 224)["layer4"] == size
+
+
+def test_a_whole_residual_network_of_positive_weights_heeds_all_of_its_field():
+    network, x = positive(CifarResNet(14, width=2)).eval().double(), torch.ones(1, 3, 81, 81, dtype=torch.float64)
+    high, wide = receptive_fields(network, x)["layer3.1"]
+    gradient = heeded(network, x, "layer3.1") != 0
+    (top, bottom), (left, right) = high.pixels(10, 81), wide.pixels(10, 81)
+    expected = torch.zeros_like(gradient)
+    expected[top:bottom, left:right] = True
+    assert (high.size, bottom - top) == (53, 53) and torch.equal(gradient, expected)
 
 
 def test_on_no_device_at_all_fields_are_the_same():

@@ -206,8 +206,8 @@ CARD = Card(
         every_border_of_the_patch_counts,
         first_kernels_of_alexnet_are_96_pictures,
     ),
-    notes=("Pictures of a 'layer 5' with a human and a cat face mix two sources: an unsupervised network of 2012 with "
-           "a billion weights, and AlexNet, which was trained on labels.",),
-    notes_ja=("人の顔や猫の顔を「第5層」として示す図は、出典を混ぜている。"
-              "顔の図は2012年の重み10億個の教師なしネットワークのもので、ラベルで訓練した AlexNet のものではない。",),
+    notes=("Pictures of a 'layer 5' with a human and a cat face mix two sources: the unsupervised network of Le et al. "
+           "2012 (arXiv:1112.6209), and AlexNet, which was trained on labels.",),
+    notes_ja=("人の顔や猫の顔を「第5層」として示す図は、出典を混ぜている。顔の図は Le et al. 2012 (arXiv:1112.6209) の"
+              "教師なしネットワークのもので、ラベルで訓練した AlexNet のものではない。",),
 )

@@ -192,7 +192,7 @@ def evaluation_is_torchs() -> Check:
 
 
 def the_biased_variance_is_not_what_is_remembered() -> Check:
-    """On 2 pictures of 1x1 the remembered variance after one batch is (1 - m) + m 2 var: twice what normalised.
+    """On 2 pictures of 1x1, with m = 1, the variance that is remembered is twice the one that normalised the batch.
 
     Source: equation (2) with N = 2; measured is the ratio
     """
