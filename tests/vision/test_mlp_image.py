@@ -24,6 +24,20 @@ def test_another_seed_is_another_order_and_the_order_is_kept_with_the_weights():
     assert "order" in Shuffled(64, 0).state_dict()
 
 
+def test_pixels_are_put_back_where_they_were():
+    x = torch.arange(2 * 3 * 4 * 5.0).view(2, 3, 4, 5)
+    mix = Shuffled(20, 0)
+    assert torch.equal(mix.undo(mix(x)), x) and torch.equal(mix(mix.undo(x)), x)
+
+
+@pytest.mark.parametrize(("network", "shuffle", "shown"), [
+    ("perceptron", True, "first_weights"), ("perceptron", False, "first_weights"),
+    ("convolutions", True, "shuffled_pixels"), ("convolutions", False, "feature_maps")])
+def test_what_is_shown(network, shuffle, shown):
+    program = mlp_image.build(replace(mlp_image.VARIANTS["smoke"], network=network, shuffle=shuffle))
+    assert {"confusion", shown} <= set(program.pictures())
+
+
 def accuracy(**changes):
     program = mlp_image.build(replace(mlp_image.VARIANTS["default"], epochs=5, **changes))
     for _ in run(program):

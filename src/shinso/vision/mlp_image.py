@@ -13,19 +13,22 @@ is left with less than the perceptron has.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, prod
 from typing import Literal, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from shinso.core.card import Card, Check, about, at_least, at_most, exactly
+from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from, generator
 from shinso.core.setup import in_range
 from shinso.data.digits import originals
-from shinso.data.examples import Description
+from shinso.data.examples import Dataset, Description
+from shinso.learn.classify import confusions
 from shinso.learn.recognise import Recognition, recognise
 from shinso.learn.supervised import Supervised
 from shinso.vision.simple_convnet import SimpleConvNet
@@ -43,6 +46,10 @@ class Shuffled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2)[:, :, self.order].view(x.shape)
+
+    def undo(self, x: Tensor) -> Tensor:
+        """The pixels of (batch, channels, height, width) back where they were: P^T."""
+        return torch.empty_like(x).flatten(2).index_copy(2, self.order, x.flatten(2)).view(x.shape)
 
 
 def perceptron(inputs: int, hidden: int, classes: int) -> nn.Sequential:
@@ -135,6 +142,43 @@ _KINDS: dict[str, Callable[[Sequence[int], int, int], nn.Module]] = {
 }
 
 
+def pictures(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
+    """What is confused; digits as they are and as they are read; a perceptron's first weights, and put in order."""
+    if not len(data.test):
+        return {}
+    model.eval()
+    mix, reader = (model[0], model[1]) if isinstance(model, nn.Sequential) and isinstance(model[0], Shuffled) else (
+        None, model)
+    rows = {"picture\n画像": torch.stack([data.test[k][0].float().mean(0) for k in range(8)])}
+    if mix is not None:
+        rows["as it is read\n並べ替え後"] = mix(rows["picture\n画像"][:, None].to(mix.order.device))[:, 0]
+    if isinstance(reader, nn.Sequential):
+        first = reader[1].get_parameter("weight").detach()
+        loudest = first.norm(dim=1).argsort(descending=True)[:8]
+        weights = first[loudest].view(-1, *data.about.shape)
+        rows["weights\n重み"] = weights.mean(1)
+        if mix is not None:
+            rows["put in order\n元の順の重み"] = mix.undo(weights).mean(1)
+    name = "first_weights" if isinstance(reader, nn.Sequential) else "shuffled_pixels"
+    return {**confusions(model, data), name: _drawn({title: row.cpu() for title, row in rows.items()})}
+
+
+def _drawn(rows: dict[str, Tensor]) -> np.ndarray:
+    """Rows of pictures (n, height, width) with their names; positive red and negative blue, where there are both."""
+    figure = sheet(900, 105 * len(rows))
+    across = max(map(len, rows.values()))
+    for row, (name, shown) in enumerate(rows.items()):
+        for column, one in enumerate(shown):
+            axes = figure.add_subplot(len(rows), across, row * across + column + 1)
+            most = float(one.abs().max()) or 1.0
+            colours, least = ("RdBu_r", -most) if float(one.min()) < 0 else ("gray_r", 0.0)
+            axes.imshow(one.numpy(), cmap=colours, vmin=least, vmax=most)
+            axes.set(xticks=(), yticks=())
+            if not column:
+                axes.set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
+    return pixels(figure)
+
+
 CARD = Card(
     name="Perceptron on pixels",
     name_ja="画素を入力とする多層パーセプトロン",
@@ -197,4 +241,7 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
         reader = _KINDS[setup.network](about.shape, len(about.classes), setup.hidden)
         return nn.Sequential(Shuffled(prod(about.shape[1:]), setup.seed), reader) if setup.shuffle else reader
 
-    return recognise(setup, place, network, smallest=6)
+    program = recognise(setup, place, network, smallest=6)
+    if setup.shuffle or setup.network == "perceptron":  # else there are maps to look into, as in every other network
+        program.task = replace(program.task, pictures=pictures)
+    return program
