@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from scipy.signal import convolve
 from torch.nn import functional as F
 from torch_oracle import agrees
@@ -15,6 +16,14 @@ from shinso.core.errors import UserError
 
 GRID = [(f, s, p, d, g) for f, s, p, d, g in product(((1, 1), (3, 2), (2, 3), (5, 5)), (1, 2, 3), (0, 1, 2), (1, 2),
                                                      (1, 2)) if d * (max(f) - 1) < 7 + 2 * p]
+
+
+@pytest.mark.parametrize(("size", "s", "p", "d", "g"), GRID[::3])
+def test_in_single_precision_it_is_torchs_too(size, s, p, d, g):
+    weight, bias, x = (a.astype(np.float32) for a in made(size, g))
+    ours = Convolution(weight, bias, stride=s, padding=p, dilation=d, groups=g).forward(x)
+    theirs = F.conv2d(*map(torch.tensor, (x, weight, bias)), s, p, d, g).numpy()
+    assert ours.dtype == np.float32 and abs(ours - theirs).max() <= 1e-5 * abs(theirs).max()
 
 
 def made(filter_size, groups, seed=0):
