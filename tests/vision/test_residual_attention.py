@@ -12,8 +12,30 @@ from shinso.vision import residual_attention as attention
 from shinso.vision._cost import trained
 
 
-@pytest.mark.parametrize(("layers", "paper", "within"), [(56, 31.9e6, 0.015), (92, 51.3e6, 0.025)])
-def test_the_networks_have_nearly_the_papers_size(layers, paper, within):
+def by_hand(modules: tuple[int, int, int]) -> int:
+    """Trained parameters of a network for ImageNet, from its table alone."""
+
+    def unit(entering: int, leaving: int) -> int:
+        narrow = leaving // 4
+        projection = entering * leaving if entering != leaving else 0
+        return 2 * (entering + 2 * narrow) + entering * narrow + 9 * narrow**2 + narrow * leaving + projection
+
+    def module(width: int, pools: int) -> int:
+        below, across, above = pools + 1, pools - 1, pools - 1
+        return (1 + 2 + 1 + below + across + above) * unit(width, width) + 2 * (2 * width + width * width)
+
+    stages = zip((64, 256, 512), (256, 512, 1024), modules, (3, 2, 1), strict=True)
+    body = sum(unit(a, b) + number * module(b, pools) for a, b, number, pools in stages)
+    return 3 * 64 * 49 + 2 * 64 + body + unit(1024, 2048) + 2 * unit(2048, 2048) + 2 * 2048 + 2048 * 1000 + 1000
+
+
+@pytest.mark.parametrize(("layers", "count"), [(56, 31_810_728), (92, 52_466_344)])
+def test_the_sizes_follow_from_the_table_by_hand(layers, count):
+    assert by_hand(attention.NETWORKS[layers]) == trained(attention.on_paper(layers)) == count
+
+
+@pytest.mark.parametrize(("layers", "paper", "within"), [(56, 31.9e6, 0.003), (92, 51.3e6, 0.023)])
+def test_the_networks_have_nearly_the_size_that_the_paper_prints(layers, paper, within):
     assert abs(trained(attention.on_paper(layers)) / paper - 1) <= within
 
 
@@ -48,7 +70,7 @@ def test_a_module_weighs_its_trunk_by_its_mask(gate, value):
     assert torch.equal(module(x), module.after(weight * module.trunk(module.before(x))))
 
 
-@pytest.mark.parametrize("size", [(9, 9), (16, 12), (13, 7)])
+@pytest.mark.parametrize("size", [(9, 9), (16, 12), (13, 8)])
 @pytest.mark.parametrize("pools", [1, 2, 3])
 def test_a_mask_has_its_inputs_shape_and_stays_between_0_and_1(size, pools):
     torch.manual_seed(0)
@@ -67,8 +89,8 @@ def test_a_mask_with_one_pool_is_its_steps_written_out():
             y = F.conv2d(F.relu(norm(y)), conv.weight, padding=conv.weight.shape[2] // 2)
         return x + y
 
-    h = unit(mask.bottom[0], unit(mask.down[0][0], F.max_pool2d(x, 3, 2, 1)))
-    h = F.interpolate(h, (6, 6), mode="bilinear")
+    h = unit(mask.bottom[0], unit(mask.down[0][0], F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-torch.inf), 3, 2)))
+    h = F.interpolate(h, (6, 6), mode="bilinear", align_corners=True)
     for i in (0, 3):
         h = F.conv2d(F.relu(mask.gate[i](h)), mask.gate[i + 2].weight)
     torch.testing.assert_close(mask(x), torch.sigmoid(h), rtol=1e-12, atol=1e-12)
@@ -93,6 +115,14 @@ def test_wrong_modules_and_small_pictures_are_refused():
         attention.build(attention.Setup(modules=(1, 1)))
     with pytest.raises(UserError, match="width"):
         attention.build(attention.Setup(width=0))
+    with pytest.raises(UserError, match="31x31"):
+        attention.build(attention.Setup(stem="imagenet"))
+
+
+@pytest.mark.parametrize(("size", "small"), [(16, True), (17, True), (31, False)])
+def test_the_smallest_pictures_reach_the_end(size, small):
+    network = attention.ResidualAttentionNetwork((1, 1, 1), 1, 3, width=4, small=small)
+    assert network(torch.randn(2, 1, size, size)).isfinite().all()
 
 
 @pytest.mark.slow
