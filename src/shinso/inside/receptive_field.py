@@ -210,11 +210,12 @@ def _missed(network: nn.Module) -> int:
 
 def _influence(depth: int) -> tuple[Tensor, Tensor]:
     """Share of each pixel's column in the middle unit's gradient, and its distance from the middle."""
-    layers = nn.Sequential(*(nn.Conv2d(1, 1, (1, 3), padding=(0, 1), bias=False) for _ in range(depth))).double()
+    side = 2 * depth + 3
+    layers = nn.Sequential(*(nn.Conv2d(1, 1, 3, padding=1, bias=False) for _ in range(depth))).double()
     for weight in layers.parameters():
-        nn.init.constant_(weight, 1 / 3)
-    gradient = heeded(layers, torch.ones(1, 1, 1, 2 * depth + 3, dtype=torch.float64))[0]
-    return gradient / gradient.sum(), torch.arange(2 * depth + 3, dtype=torch.float64) - depth - 1
+        nn.init.constant_(weight, 1 / 9)
+    gradient = heeded(layers, torch.ones(1, 1, side, side, dtype=torch.float64)).sum(0)
+    return gradient / gradient.sum(), torch.arange(side, dtype=torch.float64) - depth - 1
 
 
 CARD = Card(
