@@ -8,6 +8,7 @@ for grey pictures (the answer for a picture whose three channels are that grey),
 import json
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -49,21 +50,18 @@ def read_weights(path: Path) -> Foreign:
 
             with safe_open(path, "pt") as file:
                 return Foreign({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})
-        tree = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch asks for reports on files that it then refuses
+            tree = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # both readers raise many unrelated types for damaged and for hostile files
-        if type(error).__name__ == "UnpicklingError":
-            raise UserError(path, "it is damaged, or holds more than tensors, and such a file is not read",
-                            "save its state_dict alone, best as .safetensors") from None
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
-        raise UserError(path, f"it cannot be read ({reason})", "download it again") from None
+        raise _unreadable(path, error) from None
     return Foreign(_unwrapped(tree, path), {})
 
 
 def load_weights(model: nn.Module, foreign: Foreign, path: Path) -> list[str]:
     """Fills `model` in place; returns what was not taken as it is, as half sentences. Nothing changes on an error."""
     ours = model.state_dict()
-    state, notes = min((_fitted(model, ours, names) for names in _namings(model, foreign.state)),
-                       key=lambda found: _misses(ours, found[0]))
+    state, notes = _best_naming(model, ours, foreign.state)
     fault = misfit(ours, state)
     if fault:
         raise UserError(path, fault, "choose the network, its depth and its width for which the file was made")
@@ -72,6 +70,12 @@ def load_weights(model: nn.Module, foreign: Foreign, path: Path) -> list[str]:
             raise UserError(path, f"{name} holds numbers that are not finite", "download it again")
     model.load_state_dict({**ours, **state})
     return notes
+
+
+def misses(model: nn.Module, state: dict[str, Tensor]) -> int:
+    """How many names or shapes differ: 0 where `load_weights` would not refuse them."""
+    ours = model.state_dict()
+    return _misses(ours, _best_naming(model, ours, state)[0])
 
 
 def pixels(model: nn.Module, foreign: Foreign, channels: int) -> Moments:
@@ -114,6 +118,18 @@ class _Still:
 
     def __call__(self, mode: bool = True) -> nn.Module:
         return self.layer
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    text = str(error).strip()
+    if type(error).__name__ == "UnpicklingError":
+        code = re.search(r"(?:GLOBAL |global )([\w.]+)", text)
+        what = f"it holds {code[1]}, and a file with more than tensors in it" if code else (
+            "it is damaged or holds more than tensors, and such a file")
+        return UserError(path, f"{what} is not read, because reading could run code",
+                         "save its state_dict alone, best as .safetensors")
+    reason = (text.splitlines() or [type(error).__name__])[0].partition(". ")[0][:120]
+    return UserError(path, f"it is damaged or not whole ({reason})", "download it again")
 
 
 def _unwrapped(tree: object, path: Path) -> dict[str, Tensor]:
@@ -176,6 +192,12 @@ def _fitted(model: nn.Module, ours: Mapping[str, Tensor],
             state[name] = value.sum(1, keepdim=True)
             notes.append(f"the three channels of {name} are summed into one")
     return counters | state, notes
+
+
+def _best_naming(model: nn.Module, ours: Mapping[str, Tensor],
+                 state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    return min((_fitted(model, ours, names) for names in _namings(model, state)),
+               key=lambda found: _misses(ours, found[0]))
 
 
 def _misses(ours: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> int:

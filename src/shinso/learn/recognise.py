@@ -27,6 +27,7 @@ from shinso.data.examples import Dataset, Description, open_data
 from shinso.data.mixup import Mixup
 from shinso.learn.choices import FUSED, SCHEDULES, optimiser
 from shinso.learn.classify import CLASSIFY
+from shinso.learn.fitting import NOWHERE, Built, choices_that_fit
 from shinso.learn.foreign_weights import freeze, load_weights, pixels, read_weights
 from shinso.learn.mirrored import Middle, asking, crops, mirrored
 from shinso.learn.supervised import Batch, Plan, Supervised, Task
@@ -73,7 +74,8 @@ class Recognition:
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: every class counts the same in the loss, however few its examples are"""
     crop: int = 0
-    """side of the part of a picture that the network sees, pixels: anew every time in training, then the middle; 0: all"""
+    """side of the part of a picture that the network sees, pixels: in training a new one every time, then the middle;
+    0: all of it"""
     tta: Literal["none", "mirror", "crops"] = "none"
     """test-time augmentation: evaluations and predictions answer by the mean over a picture and its mirror image, or
     over ten crops, which are corners, middle and their mirror images; what is exported or drawn from inside sees one"""
@@ -99,6 +101,8 @@ def recognise(setup: Recognition, place: Place, network: Callable[[Description],
     seen = _seen(setup, data.about)
     with drawing_from(setup.seed, "weights"):
         model = network(seen)
+    if place == NOWHERE:
+        raise Built(model)
     if seen is not data.about:
         model.register_forward_pre_hook(Middle(setup.crop))
     data = _begun_elsewhere(setup, model, data)
@@ -148,7 +152,11 @@ def _begun_elsewhere(setup: Recognition, model: nn.Module, data: Dataset) -> Dat
     if setup.weights is not None and len(data.train):  # without data, a run's own weights and description follow
         path = Path(setup.weights).expanduser()
         foreign = read_weights(path)
-        notes = load_weights(model, foreign, path)
+        try:
+            notes = load_weights(model, foreign, path)
+        except UserError as error:
+            options = choices_that_fit(setup, Recognition, foreign, data.about)
+            raise UserError(error.where, error.what, f"it fits with {options}" if options else error.cure) from None
         if notes:
             warnings.warn(f"{path}: {'; '.join(notes)}", stacklevel=3)
         mean, std = pixels(model, foreign, data.about.shape[0])
