@@ -1,12 +1,15 @@
 """Residual blocks: forms, shortcuts, orders, and the totals that the place of a stride decides."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from oracles import agree
 from torch import nn
 from torch.nn import functional as F
 
-from shinso.nn.residual_block import ORDERS, Basic, Bottleneck, Ordered, Padded, draw_weights
+from shinso.nn.residual_block import ORDERS, Basic, Bottleneck, Ordered, Padded, conv, draw_weights
 from shinso.vision._cost import products, trained
 from shinso.vision.resnet import ResNet
 
@@ -117,3 +120,27 @@ def test_weights_are_drawn_for_what_leaves():
     draw_weights(net)
     assert net[0].weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.05)
     assert net[1].bn2.weight.unique().tolist() == [1.0]
+
+
+@pytest.mark.parametrize("entering", [3, 4, 12, 16])
+@pytest.mark.parametrize("stride", [2, 3])
+def test_a_convolution_of_one_place_is_torchs(entering, stride):
+    ours, theirs = conv(entering, 8, 1, stride).double(), nn.Conv2d(entering, 8, 1, stride, bias=False).double()
+    theirs.load_state_dict(ours.state_dict())
+    agree(ours, theirs, torch.randn(3, entering, 11, 8, dtype=torch.float64), within=1e-12)
+
+
+NARROW = """
+import torch
+from shinso.nn.residual_block import conv
+for width in (4, 12):
+    layer = conv(width, 8, 1, 2).to(memory_format=torch.channels_last)
+    for _ in range(10):
+        x = torch.randn(20, width, 60, 60).to(memory_format=torch.channels_last)
+        layer(x).sum().backward()
+"""
+
+
+def test_narrow_shortcuts_leave_the_memory_of_others_alone():
+    done = subprocess.run([sys.executable, "-c", NARROW], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr

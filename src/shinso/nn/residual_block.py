@@ -52,9 +52,22 @@ class Padded(nn.Module):
         return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
 
 
+NARROW = 16
+"""maps below which oneDNN's gradient for a 1x1 with a stride writes beyond its memory (oneDNN's issue 6035)"""
+
+
+@final
+class Thinned(nn.Conv2d):
+    """A 1x1 convolution of few maps at every stride-th place: the places are taken first, which is the same."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(input[:, :, :: self.stride[0], :: self.stride[1]], self.weight, groups=self.groups)
+
+
 def conv(entering: int, leaving: int, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """A convolution without bias that keeps height and width at stride 1."""
-    return nn.Conv2d(entering, leaving, size, stride, size // 2, groups=groups, bias=False)
+    kind = Thinned if size == 1 and stride > 1 and entering < NARROW else nn.Conv2d
+    return kind(entering, leaving, size, stride, size // 2, groups=groups, bias=False)
 
 
 def shortcut(kind: Shortcuts, entering: int, leaving: int, stride: int) -> nn.Module | None:
