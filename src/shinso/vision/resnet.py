@@ -270,7 +270,7 @@ class Setup(Recognition):
 
 VARIANTS = {
     "smoke": Setup(depth=10, width=4, epochs=1, batch_size=32, augment=False),
-    "default": Setup(width=8, batch_size=32, epochs=8),
+    "default": Setup(width=8, batch_size=32, lr=0.1, zero_gamma=False),
     "cifar10": Setup(data="cifar10", epochs=15, lr=0.1),
     "resnet50": Setup(depth=50, batch_size=64),
 }
