@@ -211,7 +211,7 @@ class Setup(Recognition):
 
 VARIANTS = {
     "smoke": Setup(width=4, ratio=4, epochs=1, batch_size=31, augment=False),
-    "default": Setup(),
+    "default": Setup(width=8, ratio=4, stem="small", batch_size=32),
     "cifar10": Setup(data="cifar10", width=64, stem="small", batch_size=128, epochs=30),
     "imagenet": Setup(data="folder:pictures@224", depth=50, width=64, epochs=100, batch_size=256, schedule="step"),
 }
