@@ -377,8 +377,8 @@ class Setup(Recognition):
 
 VARIANTS = {
     "smoke": Setup(modules=(0, 0, 1), width=2, stem="imagenet", epochs=1, batch_size=31, augment=False),
-    "default": Setup(),
-    "naive": Setup(gate="naive"),
+    "default": Setup(epochs=7, batch_size=16),
+    "naive": Setup(gate="naive", epochs=7, batch_size=16),
     "cifar10": Setup(data="cifar10", modules=(2, 2, 2), width=32, epochs=160, schedule="step"),
     "imagenet": Setup(data="folder:pictures@224", width=64, stem="imagenet", epochs=90, schedule="step"),
 }
