@@ -266,3 +266,12 @@ def test_progress_is_a_plain_line_now_and_then_without_a_terminal(shell, monkeyp
     monkeypatch.setattr("shinso.cli.progress.LINE_EVERY", 0.0)
     said = shell("run", "basics.line", "--steps", 3, "--threads", 1, "--out", "a")
     assert [line for line in said.err.splitlines() if line.startswith("2/3  67 %")]
+
+
+def test_a_switch_alone_is_on_and_other_fields_need_a_value(shell, tmp_path):
+    for name, words in {"on": ["--loud"], "off": ["--loud", "false"], "between": ["--loud", "--steps", 2]}.items():
+        assert shell("run", "basics.line", "--variant", "smoke", "--out", tmp_path / name, *words).code == 0
+        setup = json.loads((tmp_path / name / "setup.json").read_text())["setup"]
+        assert setup["loud"] == (name != "off") and setup["steps"] == (2 if name == "between" else 40)
+    said = shell("run", "basics.line", "--steps")
+    assert said.code == 2 and "--steps" in said.err

@@ -17,7 +17,7 @@ from shinso.inside.grad_cam import grad_cam
 from shinso.inside.layer_table import layers
 from shinso.inside.receptive_field import receptive_fields
 from shinso.inside.saliency import saliency
-from shinso.learn.looking import GAP, draw_layers, files, fit, inside, mosaic, one_of_each_class
+from shinso.learn.looking import GAP, draw_layers, files, fit, inside, mosaic, some_of_each_class
 from shinso.learn.recognise import Recognition, recognise
 
 NAMES = {"layers", "first_filters", "feature_maps", "evidence", "top_patches"}
@@ -116,9 +116,11 @@ def test_a_larger_tile_is_whole_pixels_and_a_smaller_one_leaves_some_out():
     assert mosaic(small, 2, 4).shape == (4 + 2 * GAP, 2 * 3 + 3 * GAP, 3)
 
 
-def test_one_of_each_class_is_the_first():
-    assert one_of_each_class(torch.tensor([2, 0, 0, 2, 1]), 8).tolist() == [1, 4, 0]
-    assert one_of_each_class(torch.tensor([2, 0, 0, 2, 1]), 2).tolist() == [1, 4]
+def test_of_each_class_as_many_are_shown_the_first_ones():
+    assert some_of_each_class(torch.tensor([2, 0, 0, 2, 1]), 8).tolist() == [1, 4, 0]
+    assert some_of_each_class(torch.tensor([2, 0, 0, 2, 1]), 2).tolist() == [1, 4]
+    assert some_of_each_class(torch.arange(30) % 3, 8).tolist() == [0, 3, 1, 4, 2, 5]
+    assert some_of_each_class(torch.zeros(5).long(), 8).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_table_of_a_thousand_layers_stays_small():
@@ -132,11 +134,14 @@ def test_what_the_pictures_show_is_left_as_numbers(tmp_path):
     model, data = Shared(), pictures(3, 24)
     (tmp_path / "inside.safetensors").write_bytes(files(model, data)["inside.safetensors"])
     with safe_open(tmp_path / "inside.safetensors", "pt") as file:
-        told, found = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
-    assert json.loads(told["classes"]) == ["a", "b", "c"] and json.loads(told["stages"]) == ["relu", "block", "block#2"]
-    assert {name.partition("/")[0] for name in found} | {"classes", "stages"} == {n.partition("/")[0] for n in told}
-    x = to_float(data.test.inputs[:3], data.about)
-    assert torch.equal(found["pictures"], data.test.inputs[:3]) and found["targets"].tolist() == [0, 1, 2]
+        told, found = json.loads(file.metadata()["about"]), {name: file.get_tensor(name) for name in file.keys()}
+    assert told["classes"] == ["a", "b", "c"] and told["stages"] == ["relu", "block", "block#2"]
+    assert {name.partition("/")[0] for name in found} == {name.partition("/")[0] for name in told["tensors"]}
+    assert {name for name in found if "/" in name} == {f"maps/{name}" for name in told["stages"]}
+    assert files(model, data)["inside.safetensors"] == (tmp_path / "inside.safetensors").read_bytes()
+    shown = data.test.inputs[[0, 3, 1, 4, 2, 5]]
+    x = to_float(shown, data.about)
+    assert torch.equal(found["pictures"], shown) and found["targets"].tolist() == [0, 0, 1, 1, 2, 2]
     assert torch.equal(found["answers"], model.eval()(x).argmax(1))
     assert torch.equal(found["saliency"], saliency(model, x)) and torch.equal(found["grad_cam"], grad_cam(model, x))
     assert torch.equal(found["maps/block#2"].float(), stages(model, x)["block#2"][0].half().float())

@@ -211,7 +211,7 @@ def test_a_network_of_crops_learns_draws_and_is_exported_with_its_part_of_a_pict
     example = program.example()["model"]
     assert example.shape[1:] == (3, 28, 28) and "0.weight" in program.networks()["model"].state_dict()
     kept = load(program.files()["inside.safetensors"])
-    assert kept["pictures"].shape == (2, 3, 20, 20) == kept["guided"].shape and {"confusion", "evidence"} <= set(
+    assert kept["pictures"].shape == (8, 3, 20, 20) == kept["guided"].shape and {"confusion", "evidence"} <= set(
         program.pictures())
 
 

@@ -119,6 +119,12 @@ def test_what_moves_stands_before_the_curves_and_other_files_are_named():
     assert page(told()).index('class="panels"') < page(told()).index("data:image/png") and "files/" not in page(told())
 
 
+def test_files_that_many_systems_leave_are_explained():
+    html = page(told(files={"layers.json": b"{}", f"{EVIL}.json": b""}))
+    read(html)
+    assert html.count("and receptive field") == 1 and "受容野" in html
+
+
 def test_many_curves_are_folded_and_one_of_several_losses_is_called_one():
     rows = [{"step": n, **{f"loss_{k}": 1 / n for k in "abcdefghijkl"}} for n in range(1, 5)]
     html = page(told(rows=rows))

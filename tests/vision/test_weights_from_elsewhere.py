@@ -1,6 +1,9 @@
 """Files that torchvision and timm publish, as --weights reads them: the same answers afterwards."""
 
 import importlib
+import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,9 @@ from published import computes, published
 from safetensors.torch import save_file
 
 from shinso.data.examples import Description, save_description
-from shinso.learn.foreign_weights import load_weights, pixels, read_weights
+from shinso.learn.fitting import choices_that_fit
+from shinso.learn.foreign_weights import Foreign, load_weights, pixels, read_weights
+from shinso.learn.recognise import Recognition
 
 SLOW = pytest.mark.slow
 CASES = [
@@ -36,6 +41,61 @@ def test_a_published_file_gives_its_answers(theirs, ours, change, options, mean,
         assert pixels(network, foreign, 3)[0][0] == pytest.approx(mean)
         if classes == 1000:
             computes(network.to(memory_format=torch.contiguous_format), asked)  # as theirs: the same sums in one order
+
+
+PUBLISHED = {
+    "alexnet": ["torchvision:alexnet"],
+    "vgg": [f"torchvision:vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")],
+    "resnet": [f"{library}:resnet{depth}" for library in ("torchvision", "timm") for depth in (18, 34, 50, 101, 152)],
+    "densenet": [f"{library}:densenet{n}" for library in ("torchvision", "timm") for n in (121, 161, 169, 201)],
+    "googlenet": ["torchvision:googlenet"],
+    "inception_v3": ["torchvision:inception_v3", "timm:inception_v3"],
+    "inception_v4": ["timm:inception_v4"],
+    "inception_resnet": ["timm:inception_resnet_v2"],
+    "preact_resnet": ["timm:resnetv2_50"],
+    "dual_path": [f"timm:dpn{n}" for n in (68, 92, 98, 107, 131)],
+    "squeeze_excitation": [f"timm:seresnet{depth}" for depth in (50, 101, 152)],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_the_options_for_every_published_file_are_found(family):
+    system = importlib.import_module(f"shinso.vision.{family}")
+    about = Description(name="x", classes=("a", "b"), shape=(3, 299, 299), mean=(0.5,) * 3, std=(0.5,) * 3,
+                        form="picture")
+    for name, sizes in shapes(PUBLISHED[family]).items():
+        state = {key: torch.empty(size, device="meta") for key, size in sizes.items()}
+        assert choices_that_fit(system.VARIANTS["default"], Recognition, Foreign(state, {}), about), name
+
+
+SHAPES = """
+import json, sys, timm, torch
+library = torch.library.Library("torchvision", "DEF")
+library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+import torchvision
+
+def network(name):
+    package, _, name = name.partition(":")
+    if package == "timm":
+        return timm.create_model(name, pretrained=False)
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    return torchvision.models.get_model(name, weights=None, **options)
+
+with torch.device("meta"):
+    print(json.dumps({name: {key: list(value.shape) for key, value in network(name).state_dict().items()}
+                      for name in sys.argv[1:]}))
+"""
+
+
+def shapes(names: list[str]) -> dict[str, dict[str, list[int]]]:
+    """Of every tensor in what torchvision and timm publish under these names."""
+    python = os.environ.get("SHINSO_ORACLES_PYTHON")
+    if not python:
+        pytest.skip("SHINSO_ORACLES_PYTHON names no Python that has torchvision and timm")
+    said = subprocess.run([python, "-c", SHAPES, *names], check=True, capture_output=True, text=True).stdout
+    return json.loads(said.splitlines()[-1])
 
 
 def described(folder: Path, classes: int) -> str:

@@ -112,7 +112,10 @@ def _options() -> list[click.Option]:
 def _field_option(field: index.Field) -> click.Option:
     dashed = f"--{field.name.replace('_', '-')}"
     names = dict.fromkeys((dashed, f"--{field.name}"))
-    return click.Option([*names, PREFIX + field.name], metavar="VALUE", help=field.help)
+    names = [*names, PREFIX + field.name]
+    if field.annotation == "bool":  # alone it switches on
+        return click.Option(names, metavar="VALUE", help=field.help, is_flag=False, flag_value="true")
+    return click.Option(names, metavar="VALUE", help=field.help)
 
 
 def _positional(args: list[str]) -> str | None:

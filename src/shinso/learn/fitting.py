@@ -6,8 +6,9 @@ each the way of single choices on which fewer and fewer names and shapes differ.
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -54,7 +55,7 @@ def choices_that_fit(setup: Any, shared: type, foreign: Foreign, about: Descript
                 return misses(built.network, foreign.state)
             except UserError:
                 pass  # what cannot be built for these pictures
-            return float("inf")
+            return inf
 
         found = _descended(setup, own, [type(setup)(), *getattr(module, "VARIANTS", {}).values()], off)
     changed = [name for name in own if found is not None and getattr(found, name) != getattr(setup, name)]
@@ -68,26 +69,36 @@ def _descended(setup: Any, own: list[str], others: list[Any], off: Callable[[Any
         start = replace(setup, **{name: getattr(other, name) for name in own})
         if start not in [known for _, known in starts]:
             starts.append((off(start), start))
-    for least, start in sorted(starts, key=lambda pair: pair[0])[:NEAREST]:
-        here = start
-        while least:
-            tried = [(off(near), near) for near in _near(here, own)]
-            best, near = min(tried, key=lambda pair: pair[0], default=(least, here))
-            if best >= least:
+    known = {name: _values(setup, name, [start for _, start in starts]) for name in own}
+    for least, here in sorted(starts, key=lambda pair: pair[0])[:NEAREST]:
+        while 0 < least < inf:
+            near = [replace(here, **{name: value}) for name, values in known.items() for value in values]
+            best = _best(near, least, off)
+            if best is None:
                 break
-            least, here = best, near
-        if not least:
+            least, here = best
+        if least == 0:
             return here
     return None
 
 
-def _near(setup: Any, own: list[str]) -> Iterator[Any]:
-    """Setups with one other choice where there are few to choose from."""
-    hints = get_type_hints(type(setup))
-    for name in own:
-        hint = hints[name]
-        values = get_args(hint) if get_origin(hint) is Literal else (False, True) if hint is bool else ()
-        yield from (replace(setup, **{name: value}) for value in values if value != getattr(setup, name))
+def _best(setups: Iterable[Any], least: float, off: Callable[[Any], float]) -> tuple[float, Any] | None:
+    """The one with the least off, if that is less than `least`; the first with nothing off."""
+    found = None
+    for setup in setups:
+        new = off(setup)
+        if new < least:
+            least, found = new, (new, setup)
+        if new == 0:
+            break
+    return found
+
+
+def _values(setup: Any, name: str, others: list[Any]) -> list[Any]:
+    """What a field may be where there are few choices, and what it is in the other setups."""
+    hint = get_type_hints(type(setup))[name]
+    few = get_args(hint) if get_origin(hint) is Literal else (False, True) if hint is bool else ()
+    return list(dict.fromkeys([*few, *(getattr(other, name) for other in others)]))
 
 
 def _typed(value: object) -> str:

@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -72,10 +72,11 @@ def load_weights(model: nn.Module, foreign: Foreign, path: Path) -> list[str]:
     return notes
 
 
-def misses(model: nn.Module, state: dict[str, Tensor]) -> int:
-    """How many names or shapes differ: 0 where `load_weights` would not refuse them."""
+def misses(model: nn.Module, state: dict[str, Tensor]) -> float:
+    """How many names or shapes differ: 0 where `load_weights` would not refuse them, infinite where all names do."""
     ours = model.state_dict()
-    return _misses(ours, _best_naming(model, ours, state)[0])
+    renamed, _ = _best_naming(model, ours, state)
+    return _misses(ours, renamed) if ours.keys() & renamed.keys() else inf
 
 
 def pixels(model: nn.Module, foreign: Foreign, channels: int) -> Moments:

@@ -34,7 +34,7 @@ COLUMNS = {"name": (14, "layer / 層"), "output": (320, "output / 出力"), "par
 MOST_NUMBERS = 20_000_000
 """entries of the largest maps that are kept at once"""
 TOLD = {
-    "pictures": "uint8 (n, channels, height, width): the first test picture of each of up to eight classes, as seen",
+    "pictures": "uint8 (n, channels, height, width): up to eight test pictures, as many of each class, as seen",
     "targets": "int64 (n,): their classes, places in `classes`",
     "answers": "int64 (n,): what the network answers; the maps below are those of this answer",
     "saliency": "(n, height, width): size of the slope of the answer's score at each pixel",
@@ -43,7 +43,7 @@ TOLD = {
     "first_kernels": "(maps, channels, height, width): weights of the first convolution with more than one tap",
     "maps/NAME": "float16 (channels, rows, columns): what layer NAME hands on for the first picture, see `stages`",
 }
-"""the metadata of the file of numbers; layers.json beside it has the same names of layers"""
+"""what is in the file of numbers; layers.json beside it has the same names of layers"""
 
 
 Part = Callable[[Tensor], Tensor]
@@ -71,8 +71,8 @@ class Sight:
         return examples if self.part is None else self.part(examples)
 
     def few(self) -> tuple[Tensor, Tensor]:
-        """One picture of each of up to eight classes, and their classes (n,)."""
-        chosen = one_of_each_class(self.test.targets, 8)
+        """Up to eight pictures, as many of each class, and their classes (n,)."""
+        chosen = some_of_each_class(self.test.targets, 8)
         return self.pick(chosen), self.test.targets[chosen.to(self.test.targets.device)].cpu()
 
 
@@ -98,7 +98,7 @@ def inside(model: nn.Module, data: Dataset, part: Part | None = None) -> dict[st
 
 
 def files(model: nn.Module, data: Dataset, part: Part | None = None) -> dict[str, bytes]:
-    """`inside.safetensors`: what the pictures show, as numbers, with what each tensor is in the metadata."""
+    """`inside.safetensors`: what the pictures show, as numbers; its metadata `about` is JSON that says what is what."""
     if not len(data.test) or len(data.about.shape) != 3:
         return {}
     sight = Sight.of(data, part)
@@ -114,15 +114,16 @@ def files(model: nn.Module, data: Dataset, part: Part | None = None) -> dict[str
         "guided": reconstruct(model, inputs, answers, rule="guided"),
         **{f"maps/{name}": m[0].half() for name, m in maps.items()},
     }  # fmt: skip
-    told = {**TOLD, "classes": dumps(about.classes, ensure_ascii=False), "stages": dumps(list(maps))}
+    told = dumps({"classes": about.classes, "stages": list(maps), "tensors": TOLD}, ensure_ascii=False, indent=1)
     kept = {name: value.detach().cpu().contiguous() for name, value in found.items()}
-    return {"inside.safetensors": save(kept, told)}
+    return {"inside.safetensors": save(kept, {"about": told})}  # under one name: several have no order of their own
 
 
-def one_of_each_class(targets: Tensor, most: int) -> Tensor:
-    """Places of the first example of each class, in the order of classes; at most `most`."""
-    found = [(targets == c).nonzero()[0] for c in targets.unique()[:most]]
-    return torch.cat(found).cpu()
+def some_of_each_class(targets: Tensor, most: int) -> Tensor:
+    """Places of the first examples of each class, as many of each, in the order of classes; at most `most`."""
+    classes, counts = targets.unique(return_counts=True)
+    each = max(1, min(most // len(classes), int(counts.min())))
+    return torch.cat([(targets == c).nonzero()[:each, 0] for c in classes[:most]]).cpu()
 
 
 def fit(tiles: np.ndarray, side: int) -> np.ndarray:

@@ -262,8 +262,8 @@ def _tables(story: Story) -> str:
 
 
 def _files(story: Story) -> str:
-    rows = [[f"<code>files/{escape(name)}</code>", both("files.size", size=f"{len(content) / 1000:,.0f}")]
-            for name, content in story.files.items()]
+    rows = [[f"<code>files/{escape(name)}</code>", both("files.size", size=f"{len(content) / 1000:,.0f}"),
+             both(f"file.{name}") if f"file.{name}" in PHRASES else ""] for name, content in story.files.items()]
     return _section("files", table([], rows)) if rows else ""
 
 

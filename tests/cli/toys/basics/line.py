@@ -118,6 +118,8 @@ class Setup:
     """a list"""
     limit: float | None = None
     """an optional number"""
+    loud: bool = False
+    """a switch"""
     seed: int = 0
     """of the noise"""
 
