@@ -96,4 +96,4 @@ def test_the_default_reads_the_digits():
     program = densenet.build(densenet.VARIANTS["default"])
     for _ in run(program):
         pass
-    assert plain(program.evaluate("test"))["accuracy"] > 0.93
+    assert plain(program.evaluate("test"))["accuracy"] >= 0.97

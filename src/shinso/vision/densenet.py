@@ -292,7 +292,7 @@ class Setup(Recognition):
 
 VARIANTS = {
     "smoke": Setup(network="plain", depth=7, growth=4, epochs=1, batch_size=31, augment=False),
-    "default": Setup(),
+    "default": Setup(batch_size=32, epochs=12),
     "cifar10": Setup(data="cifar10", depth=100, growth=12, epochs=300, schedule="step"),
     "plain": Setup(data="cifar10", network="plain", depth=40, growth=12, epochs=300, schedule="step"),
     "imagenet": Setup(data="folder:pictures@224", network="121", epochs=90, batch_size=256, schedule="step"),
