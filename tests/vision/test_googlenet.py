@@ -93,10 +93,3 @@ def test_the_helpers_are_torchvisions(tmp_path):
     ours = Auxiliary(528, 10, "torchvision")
     ours.load_state_dict(state)
     computes(ours, theirs)
-
-
-@pytest.mark.slow
-def test_a_narrow_form_learns_the_digits():
-    program = googlenet.build(googlenet.VARIANTS["default"])
-    records(program)
-    assert plain(program.evaluate("test"))["accuracy"] > 0.9

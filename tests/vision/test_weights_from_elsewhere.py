@@ -23,12 +23,17 @@ CASES = [
     pytest.param("torchvision:densenet121", "densenet", {"network": "121"}, {}, 0.485, marks=SLOW),
     pytest.param("timm:dpn68", "dual_path", {"network": "68"}, {}, 124 / 255, marks=SLOW),
     pytest.param("torchvision:googlenet", "googlenet", {"width": 1.0}, {"init_weights": False}, 0.5, marks=SLOW),
+    pytest.param("timm:inception_v3", "inception_v3", {"aux": False}, {}, 0.5, marks=SLOW),
+    pytest.param("timm:inception_v4", "inception_v4", {}, {}, 0.5, marks=SLOW),
+    pytest.param("timm:inception_resnet_v2", "inception_resnet", {"form": "v2"}, {}, 0.5, marks=SLOW),
+    pytest.param("torchvision:alexnet", "alexnet", {"small": False, "hidden": 4096, "grid": 6}, {}, 0.485, marks=SLOW),
+    pytest.param("torchvision:vgg11_bn", "vgg", {"head": "mlp", "grid": 7}, {}, 0.485, marks=SLOW),
 ]
 
 
 @pytest.mark.parametrize(("theirs", "ours", "change", "options", "mean"), CASES)
 def test_a_published_file_gives_its_answers(theirs, ours, change, options, mean, tmp_path):
-    state, asked = published(theirs, (2, 3, 64, 64), tmp_path, **options)
+    state, asked = published(theirs, (2, 3, 80, 80), tmp_path, **options)
     files = [tmp_path / "net.pth", tmp_path / "net.safetensors"]
     torch.save(state, files[0])
     save_file(state, files[1])
@@ -70,11 +75,11 @@ def test_the_options_for_every_published_file_are_found(family):
 
 
 SHAPES = """
-import json, sys, timm, torch
+import json, sys, torch
 library = torch.library.Library("torchvision", "DEF")
 library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-import torchvision
+import timm, torchvision
 
 def network(name):
     package, _, name = name.partition(":")

@@ -267,20 +267,20 @@ class Setup(Recognition):
     """one-tower is today's; two-group that of 2012 with local response normalisation; ungrouped its widths uncut"""
     small: bool = True
     """a first layer for small pictures: 5x5 at every place instead of 11x11 at every fourth"""
-    hidden: int = 256
+    hidden: int = 512
     """units of the two hidden layers; 4096 as published"""
     grid: int = 2
     """pixels a side to which the last maps are averaged; 6 as published"""
     width: float = 1.0
     """factor on all numbers of maps"""
     optimiser: str = "adam"
-    lr: float = 0.002
+    lr: float = 0.0015
 
 
 VARIANTS = {
     "smoke": Setup(epochs=1, batch_size=31, width=1 / 8, hidden=32, augment=False),
-    "default": Setup(epochs=15, batch_size=32, width=0.25),
-    "two-group": Setup(form="two-group", epochs=15, batch_size=32, width=0.25),
+    "default": Setup(epochs=30, batch_size=16, width=0.25),
+    "two-group": Setup(form="two-group", epochs=30, batch_size=16, width=0.25),
     "cifar10": Setup(data="cifar10", epochs=30, hidden=1024, grid=3),
     "published": Setup(data="folder:photos@224", small=False, hidden=4096, grid=6, epochs=90,
                        optimiser="sgd", lr=0.01, schedule="step"),

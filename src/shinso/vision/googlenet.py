@@ -359,8 +359,8 @@ class Setup(Listed):
 
 VARIANTS = {
     "smoke": Setup(width=0.0625, without=("4b", "4c", "5a"), epochs=1, batch_size=30, augment=False),
-    "default": Setup(width=0.25, grow=2),
-    "paper": Setup(form="paper", width=0.25, grow=2, lr=0.002),
+    "default": Setup(width=0.25, grow=2, epochs=16),
+    "paper": Setup(form="paper", width=0.25, grow=2, epochs=16, lr=0.002),
     "cifar10": Setup(data="cifar10", grow=2, epochs=30, batch_size=128, optimiser="sgd", lr=0.1),
 }
 

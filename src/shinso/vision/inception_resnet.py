@@ -53,6 +53,8 @@ C = {"v1": {"branch0": "1x1:192", "branch1": "1x1:192 1x3:192 3x1:192"},
      "v2": {"branch0": "1x1:192", "branch1": "1x1:192 1x3:224 3x1:256"}}
 BLOCKS = {"v1": (5, 10, 5), "v2": (10, 20, 10)}
 SCALES = (0.17, 0.10, 0.20)
+PIXELS = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+"""mean and standard deviation of the pixels for which the published weights were made"""
 
 
 @final
@@ -245,8 +247,8 @@ class Setup(Bordered):
 
 VARIANTS = {
     "smoke": Setup(width=0.03125, blocks=(1, 1, 1), border=True, epochs=1, batch_size=32, augment=False),
-    "default": Setup(width=0.125, blocks=(2, 4, 2), border=True),
-    "unscaled": Setup(width=0.125, blocks=(2, 4, 2), border=True, scales=(1.0, 1.0, 1.0)),
+    "default": Setup(width=0.25, blocks=(2, 3, 1), border=True, grow=2),
+    "unscaled": Setup(width=0.25, blocks=(2, 3, 1), border=True, grow=2, scales=(1.0, 1.0, 1.0)),
     "cifar10": Setup(data="cifar10", border=True, grow=2, epochs=30, batch_size=128, optimiser="sgd", lr=0.1),
 }
 

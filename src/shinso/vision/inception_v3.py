@@ -232,7 +232,7 @@ class Setup(Bordered):
 
 VARIANTS = {
     "smoke": Setup(width=0.03125, blocks=(1, 1, 0), border=True, epochs=1, batch_size=32, augment=False),
-    "default": Setup(width=0.125, border=True),
+    "default": Setup(width=0.25, blocks=(1, 2, 1), border=True, grow=2, epochs=12),
     "cifar10": Setup(data="cifar10", border=True, grow=2, epochs=30, batch_size=128, optimiser="sgd", lr=0.1),
 }
 
