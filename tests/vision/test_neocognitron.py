@@ -3,26 +3,30 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from oracles import records
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from shinso.core.errors import UserError
-from shinso.vision._retina import SIDE, drawings, read_out, retina, shown
-from shinso.vision.neocognitron import VARIANTS, Setup, Stage, build, owners
+from shinso.core.seed import generator
+from shinso.data.examples import Examples, Split
+from shinso.vision import _retina as eye
+from shinso.vision._retina import SIDE, drawings, least_squares, logistic, owners, retina, shown, usual
+from shinso.vision.neocognitron import VARIANTS, Setup, Stage, build
 
 DRAW = torch.Generator().manual_seed(3)
 
 
 def stage(r=4.0, q=16.0, entering=2, planes=3, pad=2) -> Stage:
-    return Stage(entering, planes, r=r, q=q, pad=pad, pool=5, draw=DRAW)
+    return Stage(entering, planes, r=(r, r), q=q, pad=pad, pool=5, draw=DRAW)
 
 
 def test_the_layers_have_the_sizes_of_the_paper():
     program = build(Setup())
     sizes, u = [], shown(0, 0, 0)
-    for one in program.stages:
+    for one in program.nets[0]:
         s = one.s_cells(u)[0]
         u = one.c_cells(s)
         sizes += [tuple(s.shape[1:]), tuple(u.shape[1:])]
@@ -36,7 +40,7 @@ def test_an_s_cell_is_the_formula_written_out():
     wide = torch.nn.functional.pad(u, (2, 2, 2, 2))[0]
     for k, y, x in ((0, 0, 0), (1, 3, 4), (2, 6, 2)):
         patch = wide[:, y : y + 5, x : x + 5]
-        seen = float((one.c[0] * patch**2).sum()) ** 0.5
+        seen = float((one.c * patch**2).sum()) ** 0.5
         excited, inhibited = float((one.a[k] * patch).sum()), 2 * 4 / 5 * float(one.b[k]) * seen
         assert float(s[0, k, y, x]) == pytest.approx(max(4 * ((1 + excited) / (1 + inhibited) - 1), 0), abs=1e-5)
         assert float(v[0, 0, y, x]) == pytest.approx(seen, abs=1e-6)
@@ -68,7 +72,7 @@ def test_a_lesson_adds_what_the_seed_saw_and_nothing_else():
     assert one.learn(u) == len(seeds) > 0
     for k, y, x in seeds:
         patch = torch.nn.functional.pad(u, (2, 2, 2, 2))[0, :, y : y + 5, x : x + 5]
-        assert torch.allclose(one.a[k] - a[k], 16 * one.c[0] * patch, atol=1e-6)
+        assert torch.allclose(one.a[k] - a[k], 16 * one.c * patch, atol=1e-6)
         assert float(one.b[k] - b[k]) == pytest.approx(8 * float(v[0, 0, y, x]))
     for k in set(range(3)) - {k for k, _, _ in seeds}:
         assert torch.equal(one.a[k], a[k]) and one.b[k] == b[k]
@@ -80,26 +84,54 @@ def test_other_starts_sort_the_drawings_too(seed):
     rows = records(program)
     assert all(row["planes_3"] <= later["planes_3"] for row, later in pairwise(rows))
     own, share = owners(program.winners())
-    assert own == 5 and share > 0.9
+    assert own == 5 and share > 0.95
 
 
 def test_before_learning_nothing_is_sorted():
     assert owners(build(Setup()).winners())[0] < 5
 
 
-def test_the_read_out_is_ridge_regression():
-    X, asked = torch.randn(60, 7, generator=DRAW), torch.randn(500, 7, generator=DRAW)
-    y = (X[:, 0] + 0.3 * torch.randn(60, generator=DRAW) > 0).long() + (X[:, 1] > 1).long()
-    found = read_out(X, y, asked, 3)
-    targets = 2 * torch.nn.functional.one_hot(y, 3).double() - 1
-    ones = torch.cat([X, torch.ones(60, 1)], 1).double()
-    answers = []
-    for power in range(-6, 1):
-        alpha = 10.0**power * float(torch.linalg.svdvals(ones).square().mean())
-        fit = Ridge(alpha=alpha, fit_intercept=False).fit(ones.numpy(), targets.numpy())
-        scores = fit.predict(torch.cat([asked, torch.ones(500, 1)], 1).double().numpy())
-        answers.append(float((torch.from_numpy(scores).argmax(1) == found).double().mean()))
-    assert max(answers) == 1.0
+def labelled(n: int, wide: int) -> tuple[torch.Tensor, torch.Tensor]:
+    X = torch.randn(n, wide, generator=DRAW)
+    return X, (X[:, 0] + 0.3 * torch.randn(n, generator=DRAW) > 0).long() + (X[:, 1] > 1).long()
+
+
+@pytest.mark.parametrize("wide", [7, 90])
+def test_least_squares_is_ridge_regression_with_the_strength_that_leaving_one_out_prefers(wide):
+    (X, y), (asked, _) = labelled(24, wide), labelled(500, wide)
+    targets = (2 * torch.nn.functional.one_hot(y, 3) - 1).double().numpy()
+    unit = float((X - X.mean(0)).double().square().sum()) / 24  # the mean square length
+    fits = [Ridge(alpha=24 * unit * 10 ** (power / 2)) for power in range(4, -15, -1)]
+    left_out = []
+    for fit in fits:
+        kept = [np.arange(24) != k for k in range(24)]
+        said = [fit.fit(X.numpy()[k], targets[k]).predict(X.numpy()[~k])[0].argmax() for k in kept]
+        left_out.append(int((np.array(said) == y.numpy()).sum()))
+    chosen = fits[int(np.argmax(left_out))].fit(X.numpy(), targets)
+    assert np.array_equal(chosen.predict(asked.numpy()).argmax(1), least_squares(X, y, 3)(asked).numpy())
+
+
+@pytest.mark.parametrize("wide", [7, 90])
+def test_the_other_read_out_is_softmax_regression(wide):
+    (X, y), (asked, _) = labelled(60, wide), labelled(500, wide)
+    unit = float((X - X.mean(0)).double().square().sum()) / 60
+    found, agreed = logistic(X, y, 3)(asked).numpy(), []
+    for power in range(1, 9):
+        fit = LogisticRegression(C=1 / (2 * 60 * unit * 10.0**-power), max_iter=5000, tol=1e-8)
+        agreed.append(float((fit.fit(X.numpy(), y.numpy()).predict(asked.numpy()) == found).mean()))
+    assert max(agreed) >= 0.998
+
+
+def test_a_plane_stands_for_the_class_to_which_it_answers_most():
+    said = torch.tensor([[1.0, 0, 0], [2, 1, 0], [0.5, 0.2, 0], [0, 1, 0], [0, 0, 0]])
+    assert usual(said, torch.tensor([1, 1, 2, 0, 2]), 3).tolist() == [1, 0, -1]
+    assert eye.winners(said).tolist() == [0, 0, 0, 1, -1]
+
+
+def test_moved_is_one_pixel_to_the_right():
+    light = torch.rand(2, 1, SIDE, SIDE, generator=DRAW)
+    beside = eye.moved(light)
+    assert torch.equal(beside[..., 1:], light[..., :-1]) and not beside[..., 0].any()
 
 
 def test_a_retina_is_sixteen_pixels_of_grey():
@@ -108,26 +140,78 @@ def test_a_retina_is_sixteen_pixels_of_grey():
     assert drawings().shape == (5, 10, 8) and set(drawings().unique().tolist()) == {0.0, 1.0}
 
 
-def test_pictures_of_data_are_seen_and_drawn():
-    program = build(replace(VARIANTS["digits"], images=3))
+def test_a_second_selectivity_answers_more_broadly_than_it_learned():
+    u = torch.rand(40, 2, 5, 5, generator=DRAW)
+    one = Stage(2, 3, r=(9.0, 2.0), q=16.0, pad=0, pool=2, draw=DRAW)
+    one.learn(u[:1])
+    strict, broad = (one.s_cells(u, learning=learning)[0][:, one.b > 0] > 0 for learning in (True, False))
+    assert bool((broad | ~strict).all()) and int(broad.sum()) > int(strict.sum())
+
+
+def test_a_stage_learns_after_the_one_below():
+    rows = records(build(Setup(images=10)))
+    assert all(row["planes_2"] == row["planes_3"] == 0 for row in rows[:10])
+    assert len({row["planes_1"] for row in rows[9:]}) == 1 and rows[19]["planes_2"] > 0 == rows[19]["planes_3"]
+    assert rows[29]["planes_3"] > 0
+
+
+def test_the_next_start_is_the_run_with_the_next_seed():
+    both, second = build(replace(VARIANTS["digits"], images=4, starts=2)), build(
+        replace(VARIANTS["digits"], images=4, seed=1))
+    rows = records(both)
+    assert rows[12:] == records(second)
+    assert all(torch.equal(a.a, b.a) for a, b in zip(both.nets[1], second.nets[0], strict=True))
+
+
+def test_data_without_pictures_that_can_be_asked_say_nothing():
+    program = build(replace(VARIANTS["digits"], images=2))
+    assert program.source is not None
+    none = Examples(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
+    program.source = replace(program.source, test=none)
+    assert program.evaluate("test") == {"accuracy": 0.0, "pixels": 0.0, "least_gain": 0.0, "loss": 1.0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_planes_stand_for_classes_of_handwriting(seed):
+    program = build(replace(VARIANTS["digits"], seed=seed))
     records(program)
-    assert set(program.pictures()) == {"strokes", "layers"}
-    assert set(program.evaluate("validation")) == {"accuracy", "loss", "pixels"}
+    found = program.evaluate("test")
+    print(f"packaged digits, seed {seed}: {found}")
+    assert set(program.pictures()) == {"strokes", "layers", "planes", "read_outs"}
+    assert float(found["answered"]) > 0.9 and float(found["own_class"]) > 0.8
+    assert float(found["accuracy"]) > float(found["pixels"]) + 0.01
+    assert float(found["moved_accuracy"]) > float(found["moved_pixels"]) + 0.3
 
 
-@pytest.mark.parametrize("wrong", [{"selectivity": (1.0, 2.0)}, {"speed": (1.0, 0.0, 1.0)}, {"shift": 4}, {"images": 0},
-                                   {"retina": "xor"}])
+@pytest.mark.parametrize("wrong", [{"selectivity": (1.0, 2.0)}, {"strictness": (1.0, -2.0, 1.0)},
+                                   {"speed": (1.0, 0.0, 1.0)}, {"planes": (24, 0, 24)}, {"shift": 4},
+                                   {"images": 0}, {"starts": 0}, {"retina": "xor"}])
 def test_a_setup_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         build(replace(Setup(), **wrong))
 
 
+def whole(split: Split, seed: int, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same examples as the program draws, every pixel of them."""
+    index = torch.randperm(len(split), generator=generator(seed, name))[:10_000]
+    return split.pick(index).float() / 255, split.targets[index]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_on_mnist_a_read_out_of_its_cells_beats_one_of_pixels(seed, real_data):
-    program = build(replace(VARIANTS["mnist"], seed=seed))
-    for i in range(program.total):
-        program.stages[0].learn(program.picture(i))
+def test_on_mnist_read_outs_of_its_cells_beat_those_of_pixels(seed, real_data):
+    program = build(replace(VARIANTS["mnist"], seed=seed, starts=1))
+    records(program)
     found = program.evaluate("test")
-    print(f"read-outs on MNIST from 1,000 labels: {found}")
-    assert float(found["accuracy"]) > float(found["pixels"]) + 0.05
+    print(f"MNIST, seed {seed}: {found}")
+    assert program.source is not None
+    (X, y), (Xt, yt) = (whole(split, seed, name) for split, name in ((program.source.train, "labels"),
+                                                                     (program.source.test, "test")))
+    for name, fit in (("accuracy", least_squares), ("logistic_accuracy", logistic)):
+        right = float((fit(X[:1000], y[:1000], 10)(Xt) == yt).double().mean())
+        print(f"the same from 28 x 28 pixels instead of {name}: {right:.4f}")
+        assert float(found[name]) > right + 0.05
+    assert float(found["least_gain"]) > 0.05
+    assert min(float(found["accuracy"]), float(found["second"])) > max(float(found["pixels"]), float(found["untaught"]))
+    assert float(found["moved_accuracy"]) > float(found["moved_pixels"]) + 0.2
