@@ -312,7 +312,7 @@ class Setup(Recognition):
 
 VARIANTS = {
     "smoke": Setup(depth=11, width=4, epochs=1, batch_size=32, augment=False),
-    "default": Setup(depth=20, block="basic", width=8, batch_size=32, lr=0.05),
+    "default": Setup(depth=20, block="basic", width=8, batch_size=32, epochs=16),
     "resnet110": Setup(data="cifar10", depth=110, block="basic", epochs=164, schedule="step"),
     "resnet164": Setup(data="cifar10", depth=164, epochs=164, schedule="step"),
     "resnet1001": Setup(data="cifar10", depth=1001, epochs=164, batch_size=64, schedule="step"),
