@@ -119,12 +119,13 @@ for words, code in {USAGE!r}:
 
 @pytest.mark.parametrize(("words", "limit"), [(["--help"], 0.3), (["list"], 0.8)])
 def test_it_starts_at_once(words, limit):
+    """On the clock on the wall; the quickest of five, of which no more are run than are needed."""
     times = []
-    for _ in range(5):
+    while len(times) < 5 and min(times, default=limit) >= limit:
         began = time.perf_counter()
         subprocess.run([sys.executable, "-m", "shinso", *words], capture_output=True, check=True)
         times.append(time.perf_counter() - began)
-    assert min(times) <= limit, times
+    assert min(times) < limit, times
 
 
 def test_a_reader_that_goes_away_is_no_error():
