@@ -333,6 +333,7 @@ CARD = Card(
         "Szegedy et al. 2015 report that the helpers regularise rather than pass gradients. Here both are measured on "
         "digits at the start: without normalisation they lift the gradient, with it they do not.",
         "Pictures under 31 pixels (15 in torchvision's form) do not survive the halvings: `grow` repeats their pixels.",
+        "The default run has 6 of the 9 modules, a quarter as wide: so few digits teach a shorter network sooner.",
     ),
     notes_ja=(
         "名前はLeNetのLを大文字で書くGoogLeNet。論文のILSVRC 2014の結果は、7個のネットワークでtop-5誤り率 6.67 %。",
@@ -341,6 +342,7 @@ CARD = Card(
         "Szegedy et al. 2015 は、補助分類器の働きは勾配を伝えることより正則化だと報告した。"
         "ここでは訓練開始時の両方を数字画像で測る。正規化がなければ勾配は大きくなり、あればほとんど変わらない。",
         "31 画素 (torchvisionの形では 15 画素) 未満の画像は縮小に耐えないので、grow で画素を繰り返して広げる。",
+        "既定の実行では 9 個のうち 6 個のモジュールを四分の一の幅で使う。少ない数字画像では浅い方が早く学習する。",
     ),
 )
 
@@ -359,8 +361,8 @@ class Setup(Listed):
 
 VARIANTS = {
     "smoke": Setup(width=0.0625, without=("4b", "4c", "5a"), epochs=1, batch_size=30, augment=False),
-    "default": Setup(width=0.25, grow=2, epochs=16),
-    "paper": Setup(form="paper", width=0.25, grow=2, epochs=16, lr=0.002),
+    "default": Setup(width=0.25, grow=2, without=("4b", "4c", "5a"), epochs=12),
+    "paper": Setup(form="paper", width=0.25, grow=2, without=("4b", "4c", "5a"), epochs=12, lr=0.002),
     "cifar10": Setup(data="cifar10", grow=2, epochs=30, batch_size=128, optimiser="sgd", lr=0.1),
 }
 

@@ -236,7 +236,7 @@ class Setup(Listed):
 
 VARIANTS = {
     "smoke": Setup(width=0.0625, without=("3b", "4b", "4c", "4d", "5b"), epochs=1, augment=False),
-    "default": Setup(width=0.25, grow=2, epochs=16),
+    "default": Setup(width=0.25, grow=2, without=("4b", "4c", "4d", "5a"), epochs=12),
     "cifar10": Setup(data="cifar10", grow=2, epochs=30, batch_size=128, optimiser="sgd", lr=0.1),
 }
 
