@@ -22,7 +22,7 @@ when it answers. The first may be larger (Fukushima and Tanigawa 1996): many pla
 learn one after another, each from what the finished one below says.
 
 The surprise: shown five drawings at nine places, the last layer ends with one plane for each, and they answer at 25
-places. Shown handwriting, the C-cells tell a linear read-out of 1,000 labels far more than pixels do.
+places. Shown MNIST, the C-cells tell a linear read-out of 1,000 labels far more than pixels do.
 """
 
 from dataclasses import dataclass, replace
@@ -47,10 +47,7 @@ from shinso.vision._retina import compared, falling, least_squares, owners, reti
 
 @final
 class Stage:
-    """S- and C-cells of one stage: (n, entering, height, width) -> (n, planes, less height, less width).
-
-    `r` is the pair of selectivities: while learning and when answering.
-    """
+    """S- and C-cells of one stage, (n, entering, height, width) -> (n, planes, ...); r is while learning and later."""
 
     def __init__(self, entering: int, planes: int, *, r: tuple[float, float], q: float, pad: int, pool: int,
                  draw: torch.Generator):
@@ -341,12 +338,18 @@ CARD = Card(
         "It is not trained by backpropagation, and a ReLU behind a convolution is no S-cell: inhibition divides.",
         "The paper prints layers of 16, 10, 8, 6, 2 and 1 cells a side and windows of 5; C-cells two places apart with "
         "a border of 3 and 4 give these sizes. It teaches all stages at once, with one r each: 4, 1.5, 1.5.",
+        "On packaged digits (2026-11-21, seed 0, 359 asked) 98.9 percent are right from C-cells, 95.8 from pixels by "
+        "least squares, but 98.3 and 98.9 by softmax regression: there the gain hangs on the read-out.",
+        "Division, competition and blur do most of it: C-cells that have not learned read more than pixels too.",
     ),
     notes_ja=(
         "1979年は日本語の論文、1980年は普通引用される英語の論文である。",
         "誤差逆伝播では訓練しない。また、畳み込みの後のReLUはS細胞ではない。抑制は割り算で働く。",
         "論文の層は一辺 16、10、8、6、2、1 個の細胞、窓は 5 である。C細胞を縁 3 と 4 を付けて二つおきに置くと、"
         "この大きさになる。論文では全段が同時に学び、r は段ごとに一つ (4, 1.5, 1.5) である。",
+        "同梱の数字 (2026-11-21、シード 0、359 個) の正解率は、最小二乗ではC細胞 98.9、画素 95.8 パーセントだが、"
+        "ソフトマックス回帰では 98.3 と 98.9 で、利得は読み出しによる。",
+        "利得の大半は割り算、競合、ぼかしによる。学習前のC細胞からの読み出しも画素を上回る。",
     ),
 )
 
