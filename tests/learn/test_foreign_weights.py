@@ -74,7 +74,7 @@ class Hostile:
 def test_a_hostile_file_is_refused_and_nothing_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"fc.weight": Hostile()}, "net.pth")
-    with pytest.raises(UserError, match=r"it holds io\.open, and a file with more than tensors in it is not read"):
+    with pytest.raises(UserError, match=r"it holds io\.open, which could run code, and is not read"):
         read_weights(tmp_path / "net.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 

@@ -125,10 +125,8 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     text = str(error).strip()
     if type(error).__name__ == "UnpicklingError":
         code = re.search(r"(?:GLOBAL |global )([\w.]+)", text)
-        what = f"it holds {code[1]}, and a file with more than tensors in it" if code else (
-            "it is damaged or holds more than tensors, and such a file")
-        return UserError(path, f"{what} is not read, because reading could run code",
-                         "save its state_dict alone, best as .safetensors")
+        what = f"it holds {code[1]}, which could run code" if code else "it is damaged, or holds more than tensors"
+        return UserError(path, f"{what}, and is not read", "save its state_dict alone, best as .safetensors")
     reason = (text.splitlines() or [type(error).__name__])[0].partition(". ")[0][:120]
     return UserError(path, f"it is damaged or not whole ({reason})", "download it again")
 
