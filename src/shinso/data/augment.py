@@ -9,7 +9,7 @@ hand also bends the paper, by smooth functions B through random numbers at the 1
 
     x_in' = x_in + B(x_out),    y' = y + |a| (max_3x3 y - y) for a > 0, min_3x3 for a < 0          (2)
 
-Flips and shifted crops are those of He et al. 2016 for CIFAR-10: a window of a picture framed by b zeros, half of the
+Flips and shifted crops are those of He et al. 2016 for CIFAR-10: a window of a picture in a frame of b, half of the
 time of its mirror image,
 
     x_in = (m(x_out) + o_x - b, y_out + o_y - b),    o uniform on 0..2b,    m(x) = x or width - 1 - x    (3)
@@ -139,11 +139,13 @@ def largest_around(pixels: Tensor) -> Tensor:
 @final
 @dataclass(frozen=True, kw_only=True)
 class FlipCrop:
-    """(3): a mirror image half of the time, and a crop from the picture with a border of zeros."""
+    """(3): a mirror image half of the time, and a crop from the picture with a border."""
 
     seed: int
     border: int = 4
     """pixels added on each side; a crop of the same size may shift by as much"""
+    fill: tuple[int, ...] = (0,)
+    """what stands in the border, for all channels or for each; the mean is the 0 that He et al. add behind theirs"""
     size: int | None = None
     """height and width of the crop; none: those of the picture"""
     flip: bool = True
@@ -160,10 +162,17 @@ class FlipCrop:
         if self.flip:
             columns = torch.where(draw[:, 2:] < 0.5, columns, width - 1 - columns)
         columns = columns + right[:, None]
-        wide = F.pad(inputs, (self.border,) * 4)
+        wide = self._framed(inputs)
         place = (rows * wide.shape[3])[:, :, None] + columns[:, None, :]
         place = place.view(n, 1, height * width).expand(n, channels, -1)
         return wide.flatten(2).gather(2, place).view(n, channels, height, width)
+
+    def _framed(self, inputs: Tensor) -> Tensor:
+        n, channels, height, width = inputs.shape
+        fill = torch.tensor(self.fill, dtype=inputs.dtype, device=inputs.device).view(1, -1, 1, 1)
+        wide = fill.repeat(n, channels // len(self.fill), height + 2 * self.border, width + 2 * self.border)
+        wide[:, :, self.border : self.border + height, self.border : self.border + width] = inputs
+        return wide
 
 
 @final

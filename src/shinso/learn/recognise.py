@@ -132,16 +132,18 @@ def _seen(setup: Recognition, about: Description) -> Description:
 def _changed(setup: Recognition, about: Description) -> Augment | None:
     """How a training picture changes each time it is seen."""
     changes: list[Augment] = []
+    middle = tuple(round(255 * mean) for mean in about.mean)  # what is 0 behind normalisation, as the papers fill
     if setup.crop and setup.augment:
         changes.append(FlipCrop(seed=setup.seed, border=0, size=setup.crop))
+    elif setup.augment and about.form == "handwriting":
+        changes.append(Handwriting(seed=setup.seed))
     elif setup.augment:
-        changes.append((Handwriting if about.form == "handwriting" else FlipCrop)(seed=setup.seed))
+        changes.append(FlipCrop(seed=setup.seed, fill=middle))
     if setup.colour:
         changes.append(ColourJitter(seed=setup.seed + 2, brightness=setup.colour, contrast=setup.colour,
                                     saturation=setup.colour))
     if setup.cutout:
-        fill = round(255 * sum(about.mean) / len(about.mean))  # as the paper's 0 behind normalisation
-        changes.append(Cutout(seed=setup.seed + 3, size=setup.cutout, fill=fill))
+        changes.append(Cutout(seed=setup.seed + 3, size=setup.cutout, fill=round(sum(middle) / len(middle))))
     return changes[0] if len(changes) == 1 else Chain(tuple(changes)) if changes else None
 
 
