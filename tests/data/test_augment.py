@@ -13,6 +13,7 @@ BYTES = torch.randint(0, 256, (24, 3, 10, 14), generator=torch.Generator().manua
 INDEX = torch.arange(24) + 1000
 AXES = ((0.1, 0.0, 0.0), (0.0, 0.2, 0.0), (0.0, 0.0, 0.3))
 EVERY = {"move": ShiftScaleRotate(seed=3), "hand": Handwriting(seed=3), "flip": FlipCrop(seed=3),
+         "framed": FlipCrop(seed=3, fill=(10, 20, 30)),
          "window": FlipCrop(seed=3, size=8), "nearer": ScaleCrop(seed=3), "light": PCAColour(seed=3, axes=AXES),
          "colour": ColourJitter(seed=3), "hole": Cutout(seed=3, size=4, fill=120)}
 EVERY["all"] = Chain((EVERY["flip"], EVERY["nearer"], EVERY["colour"], EVERY["light"], EVERY["hole"]))
@@ -45,6 +46,15 @@ def test_what_goes_in_is_left_as_it_is_and_what_comes_out_has_its_type(name):
 @pytest.mark.parametrize("name", ["flip", "hole", "window"])
 def test_floats_and_bytes_change_alike(name):
     assert torch.equal(EVERY[name](BYTES.float(), INDEX, 2).to(torch.uint8), EVERY[name](BYTES, INDEX, 2))
+
+
+def test_the_frame_is_what_fills_it():
+    """What a crop of whole numbers shows of the frame differs by as much as the fills do, channel by channel."""
+    dark, grey = (FlipCrop(seed=3, fill=fill)(BYTES, INDEX, 0).int() for fill in ((0,), (10, 20, 30)))
+    framed = (grey - dark) != 0
+    assert 0.2 < framed.float().mean() < 0.8
+    for channel, level in enumerate((10, 20, 30)):
+        assert (grey[:, channel][framed[:, channel]] == level).all()
 
 
 @pytest.mark.gpu
