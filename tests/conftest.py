@@ -1,5 +1,6 @@
 """What every test shares: one thread, deterministic kernels, real data where it is present."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,12 @@ import torch
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True, warn_only=False)
+
+
+def pytest_collection_finish() -> None:
+    """The modules and the twenty thousand tests stay to the end: the collector need not walk them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
