@@ -39,6 +39,42 @@ def test_the_crop_lies_inside_the_picture():
     assert before[..., 1].min() >= -0.5001 and before[..., 1].max() <= 9.5001
 
 
+def test_left_and_right_of_a_box_change_places_in_a_mirror_and_top_and_bottom_do_not():
+    index, box = torch.arange(200), torch.tensor([1.5, 2.5, 5.5, 8.5]).expand(200, 1, 4)
+    seen = ScaleCrop(seed=0, low=1, high=1).boxes_there(box, index, 0, (10, 14))[:, 0]
+    assert {tuple(one) for one in seen.tolist()} == {(1.5, 2.5, 5.5, 8.5), (7.5, 2.5, 11.5, 8.5)}
+
+
+def test_a_box_is_cut_at_the_border_and_has_no_area_outside():
+    change, index = ScaleCrop(seed=0, low=2, high=2), torch.arange(200)
+    whole = change.boxes_there(torch.tensor([-0.5, -0.5, 13.5, 9.5]).expand(200, 1, 4), index, 0, (10, 14))
+    assert torch.equal(whole, torch.tensor([-0.5, -0.5, 13.5, 9.5]).expand(200, 1, 4))
+    corner = change.boxes_there(torch.tensor([-0.5, -0.5, 1.5, 1.5]).expand(200, 1, 4), index, 0, (10, 14))[:, 0]
+    areas = (corner[:, 2:] - corner[:, :2]).prod(1)
+    assert float(areas.min()) == 0 and 0 < float(areas.max()) <= 16.001 and bool((areas == 0).any())
+    assert change.boxes_there(torch.zeros(3, 0, 4), torch.arange(3), 0, (10, 14)).shape == (3, 0, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32])
+def test_a_mask_has_no_label_that_was_not_there(dtype):
+    labels = torch.tensor([0, 1, 200])[torch.randint(0, 3, (50, 2, 10, 14), generator=torch.Generator().manual_seed(0))]
+    masks = labels.to(dtype)
+    seen = ScaleCrop(seed=0).masks_there(masks, torch.arange(50), 0)
+    assert seen.dtype == dtype and seen.shape == masks.shape
+    assert set(seen.unique().tolist()) <= set(masks.unique().tolist()) and not torch.equal(seen, masks)
+
+
+def test_a_mask_and_its_picture_stay_on_each_other():
+    """Where a picture is the same for many pixels around, what is read between pixels is what is read nearest."""
+    picture = torch.zeros(100, 1, 24, 32)
+    picture[:, :, 6:18, 10:22] = 200
+    change, index = ScaleCrop(seed=0), torch.arange(100)
+    seen, mask = change(picture, index, 0), change.masks_there(picture, index, 0)
+    clear = (seen == 0) | (seen == 200)
+    assert torch.equal(seen[clear], mask[clear]) and 0.8 < float(clear.float().mean()) < 1
+    assert float((seen - mask).abs().max()) <= 200 * 0.76  # half a pixel off each way: 1 - 1/4
+
+
 def test_the_light_moves_all_pixels_of_a_picture_alike():
     grey = torch.full((12, 3, 5, 5), 100.0)
     moved = PCAColour(seed=0, axes=AXES)(grey, INDEX, 0) - grey

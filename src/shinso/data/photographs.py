@@ -4,9 +4,11 @@ A photograph of the same thing from a little nearer or further, cut out elsewher
 
     x_in = (m(x_out) + 1/2 + o)/s - 1/2,   m(x) = x or width - 1 - x                               (1)
 
-s is drawn between two sizes (scale jitter), o so that the crop lies inside the enlarged picture; boxes and key points
-move the other way by the same numbers. The light changes all pixels of a picture together, along the directions in
-which the colours of photographs differ anyway:
+s is drawn between two sizes (scale jitter), o so that the crop lies inside the enlarged picture. Key points move the
+other way by the same numbers, and so do boxes, whose left and right change places in a mirror and whose ends are cut
+at the border; masks are read as the picture is, but at the nearest pixel, because there is nothing between two labels.
+The light changes all pixels of a picture together, along the directions in which the colours of photographs differ
+anyway:
 
     x' = x + P (a * l),   P diag(l) P^T = cov of the colours,   a ~ N(0, sigma^2)                   (2)
     cov (x' - x) = sigma^2 P diag(l)^2 P^T                                                          (3)
@@ -46,10 +48,8 @@ class ScaleCrop:
 
     def __call__(self, inputs: Tensor, index: Tensor, epoch: int) -> Tensor:
         height, width = inputs.shape[2:]
-        out = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy"), -1)
-        places = self.back(out.to(inputs.device).view(1, -1, 2).float(), index, epoch, (height, width))
         size = torch.tensor([width, height], device=inputs.device)
-        grid = ((2 * places + 1) / size - 1).view(-1, height, width, 2)
+        grid = ((2 * self._places(inputs, index, epoch) + 1) / size - 1).view(-1, height, width, 2)
         pixels = inputs if inputs.is_floating_point() else inputs.to(torch.float32)
         seen = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
         return seen if inputs.is_floating_point() else seen.round_().to(inputs.dtype)
@@ -66,6 +66,30 @@ class ScaleCrop:
         points = torch.where(mirrored, size[1] - 1 - points, points)
         return (points + 0.5 + offset) / scale - 0.5
 
+    def boxes_there(self, boxes: Tensor, index: Tensor, epoch: int, size: tuple[int, int]) -> Tensor:
+        """Where boxes (n, k, 4) of left, top, right, bottom are after the change, as far as they are in the picture.
+
+        Their ends are places as those of points: the first pixel goes from -0.5 to 0.5. A box which is wholly outside
+        has no area left.
+        """
+        n, k = boxes.shape[:2]
+        moved = _box(self.there(boxes.reshape(n, 2 * k, 2), index, epoch, size).view(n, k, 2, 2))
+        end = torch.tensor([size[1], size[0]] * 2, device=boxes.device) - 0.5
+        return torch.minimum(moved.clamp_(min=-0.5), end)
+
+    def masks_there(self, masks: Tensor, index: Tensor, epoch: int) -> Tensor:
+        """Masks (n, k, height, width) of any type after the change: every pixel is the nearest one before."""
+        height, width = masks.shape[2:]
+        x, y = self._places(masks, index, epoch).round().long().unbind(2)
+        before = y.clamp_(0, height - 1) * width + x.clamp_(0, width - 1)
+        return masks.flatten(2).gather(2, before[:, None].expand(-1, masks.shape[1], -1)).view_as(masks)
+
+    def _places(self, inputs: Tensor, index: Tensor, epoch: int) -> Tensor:
+        """x_in of every pixel of the changed pictures, row by row: (n, height width, 2)."""
+        height, width = inputs.shape[2:]
+        out = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy"), -1)
+        return self.back(out.to(inputs.device).view(1, -1, 2).float(), index, epoch, (height, width))
+
     def _draw(self, index: Tensor, epoch: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """s (n, 1, 1), o (n, 1, 2), and whether x is mirrored (n, 1, 2)."""
         draw = uniforms(index, 4, seed=self.seed, epoch=epoch)
@@ -73,6 +97,11 @@ class ScaleCrop:
         room = torch.tensor([size[1], size[0]], device=index.device) * (scale - 1)
         mirrored = (draw[:, 3] < 0.5).view(-1, 1, 1) & torch.tensor([self.flip, False], device=index.device)
         return scale, draw[:, None, 1:3] * room, mirrored
+
+
+def _box(corners: Tensor) -> Tensor:
+    """Left, top, right, bottom (n, k, 4) of two opposite corners (n, k, 2, 2)."""
+    return torch.cat([corners.amin(2), corners.amax(2)], 2)
 
 
 @final
@@ -157,7 +186,7 @@ def points_come_back() -> Check:
 def a_dot_is_where_its_point_is() -> Check:
     """A round spot in each of 100 changed pictures has its middle within 0.05 pixels of its moved point.
 
-    Source: equation (1): boxes and key points move with the picture
+    Source: equation (1): key points move with the picture
     """
     change, index = ScaleCrop(seed=0), torch.arange(100)
     y, x = torch.arange(48.0)[:, None], torch.arange(64.0)
@@ -167,6 +196,35 @@ def a_dot_is_where_its_point_is() -> Check:
     moved = change.there(torch.tensor([33.0, 22.0]).expand(100, 1, 2), index, 0, (48, 64))[:, 0]
     inside = (seen[:, 0].sum(1) + seen[:, -1].sum(1) + seen[:, :, 0].sum(1) + seen[:, :, -1].sum(1)) < 1e-2
     return at_most(float((middle - moved)[inside].abs().max()) if inside.sum() > 50 else 1.0, 0.05)
+
+
+def boxes_come_back_as_far_as_they_are_seen() -> Check:
+    """1,000 boxes that move with their pictures and back are where they were, cut at what the crop shows, to 1e-4.
+
+    Source: equation (1) for the two corners of each box, and for those of the picture
+    """
+    change, index, size = ScaleCrop(seed=0), torch.arange(100), (24, 32)
+    corners = torch.rand(100, 10, 2, 2, generator=generator(0, "boxes")) * torch.tensor([32.0, 24.0]) - 0.5
+    boxes = _box(corners)
+    moved = change.boxes_there(boxes, index, 0, size)
+    again = _box(change.back(moved.view(100, 20, 2), index, 0, size).view(100, 10, 2, 2))
+    seen = change.back(torch.tensor([[-0.5, -0.5], [31.5, 23.5]]).expand(100, 2, 2), index, 0, size)[:, None]
+    low, high = seen.amin(2).repeat(1, 1, 2), seen.amax(2).repeat(1, 1, 2)
+    return at_most(float((again - torch.minimum(torch.maximum(boxes, low), high)).abs().max()), 1e-4)
+
+
+def a_mask_is_its_box_filled() -> Check:
+    """The mask of a rectangle in each of 100 changed pictures is its moved box filled: pixels that differ, 0.
+
+    Source: equation (1): boxes and masks move with the picture
+    """
+    change, index = ScaleCrop(seed=0), torch.arange(100)
+    y, x = torch.arange(24)[:, None], torch.arange(32)
+    mask = ((y >= 5) & (y <= 14) & (x >= 8) & (x <= 21)).expand(100, 1, 24, 32)
+    box = torch.tensor([7.5, 4.5, 21.5, 14.5]).expand(100, 1, 4)
+    left, top, right, bottom = change.boxes_there(box, index, 0, (24, 32)).view(100, 4, 1, 1).unbind(1)
+    filled = (y > top) & (y < bottom) & (x > left) & (x < right)
+    return exactly(int((change.masks_there(mask, index, 0)[:, 0] != filled).sum()), 0)
 
 
 def the_light_has_the_covariance() -> Check:
@@ -222,12 +280,12 @@ CARD = Card(
         r"x' = x + P(a \odot \lambda),\quad P\,\mathrm{diag}(\lambda)\,P^\top = \mathrm{cov}",
         r"\mathrm{cov}(x' - x) = \sigma^2\,P\,\mathrm{diag}(\lambda)^2\,P^\top",
     ),
-    summary="Crops, mirrors, scales and lights a photograph anew each time; boxes and points move with it.",
-    summary_ja="写真の切り出し・左右反転・拡大・明るさを毎回変える。枠や特徴点も一緒に動く。",
+    summary="Crops, mirrors, scales and lights a photograph anew each time; boxes, masks and points move with it.",
+    summary_ja="写真の切り出し・左右反転・拡大・明るさを毎回変える。枠やマスク、特徴点も一緒に動く。",
     topics=("vision.part.data-augmentation",),
     facts=(an_example_changes_alike_in_every_batch, points_come_back, a_dot_is_where_its_point_is,
-           the_light_has_the_covariance, the_axes_are_those_of_the_colours, on_bytes_it_would_be_255_times_as_much,
-           a_mirror_keeps_the_ten_crops),
+           boxes_come_back_as_far_as_they_are_seen, a_mask_is_its_box_filled, the_light_has_the_covariance,
+           the_axes_are_those_of_the_colours, on_bytes_it_would_be_255_times_as_much, a_mirror_keeps_the_ten_crops),
     notes=("A mirror image of a digit or a word is wrong writing under the same label: flip is off there.",
            "The paper does not say on which scale the colours are; sigma 0.1 makes sense for 0..1 only.",
            "The crop of 224 is from 256, and the test of ten crops is ten times the work of one."),
