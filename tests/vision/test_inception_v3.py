@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from shinso.core.errors import UserError
 from shinso.core.seed import drawing_with, generator
 from shinso.vision import inception_v3
-from shinso.vision.googlenet import supervise
+from shinso.vision._inception import supervise
 from shinso.vision.inception_v3 import Auxiliary, InceptionV3, from_timm
 
 

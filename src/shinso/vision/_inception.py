@@ -1,11 +1,17 @@
-"""What can be chosen of every Inception network: how wide it is, and how it is fitted to small pictures."""
+"""What the Inception networks share: what can be chosen, how small pictures fit, the loss of several answers."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
 from shinso.core.errors import UserError
+from shinso.core.seed import drawing_with
 from shinso.core.setup import nearest
 from shinso.learn.recognise import Recognition
+from shinso.learn.supervised import Batch
 
 SMALLEST = 75
 """pixels a side that v3, v4 and Inception-ResNet need, whose layers have no borders"""
@@ -40,6 +46,16 @@ class Bordered(Inception):
     border: bool = False
     """every layer has a border of zeros, so that pictures of any size pass; false: as published, from 75 pixels"""
     label_smoothing: float = 0.1
+
+
+def supervise(share: float, smoothing: float, model: nn.Module, batch: Batch, noise: Generator) -> dict[str, Tensor]:
+    """`main`, and `share` times the other answers' cross entropies as `auxiliary`; dropout draws `noise`."""
+    inputs, targets = batch
+    with drawing_with(noise):
+        answers = model(inputs)
+    main, *others = (F.cross_entropy(answer, targets, label_smoothing=smoothing)
+                     for answer in (answers if isinstance(answers, tuple) else (answers,)))
+    return {"main": main, "auxiliary": share * torch.stack(others).sum()} if others else {"loss": main}
 
 
 def refuse_unknown(without: tuple[str, ...], table: Collection[str]) -> None:

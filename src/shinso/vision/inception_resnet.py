@@ -4,10 +4,10 @@ r"""Inception-ResNet: modules that learn what to add to their input, and add onl
     x_L = x_0 + s sum_l f_l(x_l)                         where nothing is cut off at 0                   (2)
 
 The routes are cheaper than those of a pure Inception network; a 1x1 without activation widens them to the maps that
-they are added to. `v1` costs about as much as Inception v3, `v2` as much as v4. The surprise: with more than a thousand
-filters these networks "died" in training until the additions were scaled by 0.1 to 0.3; a smaller learning rate did not
-help. By (2) the spread of the output after L additions of equal spread is sqrt(1 + s^2 L) of the input's, not
-sqrt(1 + L).
+they are added to. `v1` costs about as much as Inception v3, `v2` as much as v4. The surprise: in the paper, with more
+than a thousand filters, these networks "died" in training until the additions were scaled by 0.1 to 0.3; a smaller
+learning rate did not help. By (2) the spread of the output after L additions of equal spread is sqrt(1 + s^2 L) of the
+input's, not sqrt(1 + L).
 
 `v1` is the paper's. `v2` is the network that was published under this name: timm's, whose files load as they are. It
 has 320, 1088 and 2080 maps and 10, 20, 10 modules where the paper's figures have 384, 1154, 2048 and 5, 10, 5.
@@ -161,6 +161,16 @@ def parameters_of_v2() -> Check:
     return exactly(trained(_meta("v2")), 55_843_464)
 
 
+def keras_counts_the_statistics() -> Check:
+    """With one more number for each of its 30,272 normalised maps v2 has 55,873,736, the total that Keras prints.
+
+    Source: Keras counts a mean and a variance for each map, which are not trained, and has no scale
+    """
+    network = _meta("v2")
+    maps = sum(layer.num_features for layer in network.modules() if isinstance(layer, nn.BatchNorm2d))
+    return exactly(trained(network) + maps if maps == 30_272 else 0, 55_873_736)
+
+
 def multiplications_of_v2() -> Check:
     """It makes 13,155,794,016 multiplications for one picture of 299x299.
 
@@ -211,6 +221,7 @@ CARD = Card(
         parameters_of_v1,
         v1_costs_about_as_much_as_v3,
         parameters_of_v2,
+        keras_counts_the_statistics,
         multiplications_of_v2,
         a_tenth_keeps_the_spread,
         the_whole_does_not,
@@ -220,14 +231,18 @@ CARD = Card(
         "In the paper, ILSVRC 2012 validation with one crop: v1 21.3 % top-1 and 5.5 % top-5 error, v2 19.9 % and "
         "4.9 %; three of v2 with one v4: 3.08 % top-5 on the test part.",
         "The last module of v2 has no ReLU and is not scaled; it is easily given both.",
-        "Keras counts 55,873,736 because it adds some running statistics, which are not trained.",
+        "Keras prints 55,873,736: its normalisations have no scales, which are 30,272 fewer, but it counts both "
+        "running statistics, which are not trained and 60,544 more.",
+        "Neither torchvision nor timm has v1; it is best known from programs called FaceNet, whose paper is older.",
         "Pictures need 75 pixels: `grow` repeats the pixels of smaller ones, `border` gives every layer a border.",
     ),
     notes_ja=(
         "論文のILSVRC 2012検証データの誤り率は、1クロップでv1が top-1 21.3 %、top-5 5.5 %、v2が 19.9 % と 4.9 %。"
         "v2三つとv4一つのアンサンブルは、テストの top-5 で 3.08 %。",
         "v2の最後のモジュールにはReLUもスケールもない。両方付けてしまいやすい。",
-        "Kerasの 55,873,736 は、学習しない移動平均の一部も数えている。",
+        "Kerasは 55,873,736 と表示する。正規化にスケールがなく 30,272 個少ないが、学習しない移動統計量を両方とも"
+        "数えるので 60,544 個多い。",
+        "v1はtorchvisionにもtimmにもない。FaceNetの実装での利用がよく知られるが、その論文の方が古い。",
         "画像は 75 画素必要で、小さい画像は grow で画素を繰り返すか、border で全層に縁を付ける。",
     ),
 )

@@ -198,8 +198,8 @@ CARD = Card(
         r"BN(a W x) = BN(W x),\quad a > 0",
         r"5 \times 5 \rightarrow 3 \times 3,\ 3 \times 3",
     ),
-    summary="GoogLeNet with batch normalisation everywhere; it learns with a fraction of the steps.",
-    summary_ja="GoogLeNetの全ての畳み込みをバッチ正規化したもの。はるかに少ないステップで学習する。",
+    summary="GoogLeNet with batch normalisation everywhere; in the paper it learns with a fraction of the steps.",
+    summary_ja="GoogLeNetの全ての畳み込みをバッチ正規化したもの。論文ではずっと少ないステップで学習する。",
     topics=("vision.inception-v2",),
     facts=(
         parameters,

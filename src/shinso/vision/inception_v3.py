@@ -7,8 +7,8 @@ r"""Inception v3: large filters made of small and thin ones (Szegedy, Vanhoucke,
 
 299x299 -> stem 35x35 -> three modules A with (1) -> B halves -> four modules C with (2) at 17x17 -> D halves -> two
 modules E at 8x8, whose 3x3 are opened into 1x3 and 3x1 side by side. A picture is never halved by pooling alone: the
-reductions B and D pool and convolve side by side. The surprise: the helping classifier did not speed up the start;
-removing it hurt only at the end, so the authors call it a regulariser.
+reductions B and D pool and convolve side by side. The surprise: in the paper the helping classifier did not speed up
+the start; removing it hurt only at the end, so the authors call it a regulariser.
 
 Names are torchvision's; its files load as they are. timm's load through `from_timm`.
 """
@@ -29,8 +29,7 @@ from shinso.learn.recognise import recognise
 from shinso.learn.supervised import Supervised
 from shinso.nn.inception_block import Routes, bordered, draw_he, enlarged, layer
 from shinso.vision._cost import products, trained
-from shinso.vision._inception import Bordered, smallest
-from shinso.vision.googlenet import supervise
+from shinso.vision._inception import Bordered, smallest, supervise
 
 STEM = {"Conv2d_1a_3x3": "3x3/2:32", "Conv2d_2a_3x3": "3x3v:32", "Conv2d_2b_3x3": "3x3:64", "maxpool1": "max/2",
         "Conv2d_3b_1x1": "1x1:80", "Conv2d_4a_3x3": "3x3v:192", "maxpool2": "max/2"}
@@ -203,6 +202,10 @@ CARD = Card(
         "networks.",
         "The epsilon of its batch normalisation is 1e-3, not torch's 1e-5: with the wrong one published weights answer "
         "a little differently.",
+        "There is one helper, where GoogLeNet has two. 0.4 is its weight in torchvision's training; timm leaves it out "
+        "unless it is asked for.",
+        "Published weights want pixels from -1 to 1. torchvision's network makes them itself from pixels of its usual "
+        "mean and deviation (transform_input); here `--weights` scales the pictures so.",
         "The network of FID scores is a third variant: 1008 classes and average pooling that leaves the border out.",
         "Pictures need 75 pixels: `grow` repeats the pixels of smaller ones, `border` gives every layer a border. At "
         "17x17 the helper is the paper's; smaller maps it reads in 5x5 parts.",
@@ -211,6 +214,9 @@ CARD = Card(
         "論文のILSVRC 2012検証データの誤り率は、1クロップで top-1 21.2 %、top-5 5.6 %。"
         "テストは4個のネットワークで 3.58 %。",
         "バッチ正規化のεはtorchの 1e-5 ではなく 1e-3 である。間違えると公開された重みの答えが少しずれる。",
+        "補助分類器は一つで、GoogLeNetには二つある。0.4 はtorchvisionの訓練での重みで、timmは頼まなければ置かない。",
+        "公開された重みは -1 から 1 の画素を求める。torchvisionのネットワークは、通常の平均と標準偏差に揃えた画素から"
+        "自分で作り直す (transform_input)。ここでは --weights が画像をそのように揃える。",
         "FIDの計算に使うのは第三の変種である。1008クラスで、平均プーリングは縁を数えない。",
         "画像は 75 画素必要で、小さい画像は grow で画素を繰り返すか、border で全層に縁を付ける。"
         "補助分類器は 17x17 なら論文どおりで、より小さいマップは 5x5 に分けて読む。",

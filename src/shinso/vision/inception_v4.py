@@ -6,8 +6,8 @@ r"""Inception v4: the modules of v3 made regular, and more of them (Szegedy, Iof
 
 299x299 -> stem 384@35x35 -> 4 A -> reduction 1024@17x17 -> 7 B -> reduction 1536@8x8 -> 3 C -> mean -> classes. Every
 module of a kind is the same; in v3 each had widths of its own, left over from the time when networks had to be cut in
-parts to be trained. The surprise: with no residual connection at all it is as good as Inception-ResNet v2 of about the
-same cost, which only learns faster.
+parts to be trained. The surprise: with no residual connection at all it is, in the paper, about as good as
+Inception-ResNet v2 of about the same cost, which only learns faster.
 
 The reference is timm's; its files load through `from_timm`.
 """
