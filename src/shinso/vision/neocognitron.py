@@ -162,7 +162,8 @@ class Neocognitron:
         told = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
         if "least_gain" in told:
             told["least_gain"] = min(one["least_gain"] for one in each)
-        return {**told, "loss": 1 - told["accuracy"]}  # the share of wrong answers
+        right = told.pop("accuracy")
+        return {"accuracy": right, **told, "loss": 1 - right}  # the share of wrong answers
 
     def _judged(self, start: int, split: str) -> dict[str, float]:
         if self.source is None:
@@ -340,7 +341,8 @@ CARD = Card(
         "a border of 3 and 4 give these sizes. It teaches all stages at once, with one r each: 4, 1.5, 1.5.",
         "On packaged digits (2026-11-21, seed 0, 359 asked) 98.9 percent are right from C-cells, 95.8 from pixels by "
         "least squares, but 98.3 and 98.9 by softmax regression: there the gain hangs on the read-out.",
-        "Division, competition and blur do most of it: C-cells that have not learned read more than pixels too.",
+        "On MNIST (2026-11-21, seeds 0 to 2, 10,000 asked) 96.0 and 96.0 percent from C-cells, 84.0 and 87.9 from pixels. "
+        "Division, competition and blur do most of it: C-cells that have not learned give 93.3.",
     ),
     notes_ja=(
         "1979年は日本語の論文、1980年は普通引用される英語の論文である。",
@@ -349,7 +351,8 @@ CARD = Card(
         "この大きさになる。論文では全段が同時に学び、r は段ごとに一つ (4, 1.5, 1.5) である。",
         "同梱の数字 (2026-11-21、シード 0、359 個) の正解率は、最小二乗ではC細胞 98.9、画素 95.8 パーセントだが、"
         "ソフトマックス回帰では 98.3 と 98.9 で、利得は読み出しによる。",
-        "利得の大半は割り算、競合、ぼかしによる。学習前のC細胞からの読み出しも画素を上回る。",
+        "MNIST (2026-11-21、シード 0〜2、10,000 個) ではC細胞 96.0 と 96.0 パーセント、画素 84.0 と 87.9。"
+        "利得の大半は割り算、競合、ぼかしによる。学習前のC細胞でも 93.3 になる。",
     ),
 )
 
