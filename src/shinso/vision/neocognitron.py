@@ -341,8 +341,8 @@ CARD = Card(
         "a border of 3 and 4 give these sizes. It teaches all stages at once, with one r each: 4, 1.5, 1.5.",
         "On packaged digits (2026-11-21, seed 0, 359 asked) 98.9 percent are right from C-cells, 95.8 from pixels by "
         "least squares, but 98.3 and 98.9 by softmax regression: there the gain hangs on the read-out.",
-        "On MNIST (2026-11-21, seeds 0 to 2, 10,000 asked) 96.0 and 96.0 percent from C-cells, 84.0 and 87.9 from pixels. "
-        "Division, competition and blur do most of it: C-cells that have not learned give 93.3.",
+        "On MNIST (2026-11-21, seeds 0 to 2, 10,000 asked) 96.0 and 96.0 percent from C-cells, 84.0 and 87.9 from "
+        "pixels. Division, competition and blur do most of it: C-cells that have not learned give 93.3.",
     ),
     notes_ja=(
         "1979年は日本語の論文、1980年は普通引用される英語の論文である。",
