@@ -9,7 +9,7 @@ from oracles import agree
 from torch import nn
 from torch.nn import functional as F
 
-from shinso.nn.residual_block import ORDERS, Basic, Bottleneck, Ordered, Padded, conv, draw_weights
+from shinso.nn.residual_block import ORDERS, Basic, Bottleneck, Ordered, Padded, _through, conv, draw_weights
 from shinso.vision._cost import products, trained
 from shinso.vision.resnet import ResNet
 
@@ -103,6 +103,18 @@ def test_the_order_of_2015_is_the_basic_block():
     names = zip(("0.weight", "3.weight"), ("conv1.weight", "conv2.weight"), strict=True)
     basic.load_state_dict({**basic.state_dict(), **{ours: ordered.f.state_dict()[theirs] for theirs, ours in names}})
     agree(ordered, basic, pictures())
+
+
+@pytest.mark.parametrize(("order", "passes"), [("original", 0.86), ("full", 1.31)])
+def test_fifty_layers_pass_as_much_of_the_gradient_as_the_card_says(order, passes):
+    assert _through(order, shortcuts=True) == pytest.approx(passes, abs=0.005)
+
+
+def test_the_weights_of_v1_fit_into_v1_5_and_answer_otherwise():
+    torch.manual_seed(0)
+    first, later = (Bottleneck(8, 4, 2, form=form).double().eval() for form in ("v1", "v1.5"))
+    later.load_state_dict(first.state_dict())
+    assert float((first(pictures()) - later(pictures())).detach().abs().max()) > 0.1
 
 
 @pytest.mark.parametrize(("depth", "later", "published"), [(50, 4_089_184_256, 3_857_973_248),

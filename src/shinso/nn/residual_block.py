@@ -317,14 +317,19 @@ CARD = Card(
         "the addition, and every layer has an f of its own.",
         "One document prints 'purchase' where 'gradient' is meant: the two words sound alike in Japanese.",
         "'Identity mapping' is the shortcut of blocks that keep their shape; where the shape changes it is A or B.",
-        "The block of 2015 in its own order passes 0.8 of the gradient through the 50 layers of these facts, not 1.3: "
-        "some paths end at the maximum behind the addition.",
+        "The block of 2015 in its own order passes 0.86 of the gradient through the 50 layers of these facts, "
+        "order (e) 1.31: some paths end at the maximum behind the addition.",
+        "The paper's 3.8 billion multiplications of ResNet-50 are those of v1, not of torchvision's network; weights "
+        "from the authors' Caffe need v1, too: v1.5 takes them without complaint and answers otherwise.",
     ),
     notes_ja=(
         "ある資料は2015年のブロックについて x_L = x_l + Σf(x_k) と書くが、"
         "加算の後に何も置かない場合にだけ厳密に成り立つ。f も層ごとに異なる。",
         "ある資料の「購買」は「勾配」の誤植である。",
         "「恒等写像」は形を変えないブロックのショートカットを指す。形が変わる所ではAかBになる。",
-        "2015年の順序のブロックでは、この検証の50層を通る勾配は1.3倍ではなく0.8倍になる。加算の後のReLUで経路の一部が途切れる。",
+        "2015年の順序のブロックでは、この検証の50層を通る勾配は0.86倍になる (順序 (e) では1.31倍)。"
+        "加算の後のReLUで経路の一部が途切れる。",
+        "論文にあるResNet-50の乗算38億回はv1の数で、torchvisionのネットワークの数ではない。著者のCaffeの重みにもv1が要る。"
+        "v1.5に読み込んでもエラーにはならないが、答えが変わる。",
     ),
 )
