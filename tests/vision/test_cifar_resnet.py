@@ -16,7 +16,7 @@ from shinso.core.record import plain
 from shinso.data.examples import Examples, open_data
 from shinso.engine.loop import run
 from shinso.learn.supervised import Supervised
-from shinso.vision.cifar_resnet import VARIANTS, CifarResNet, build, parameters, work
+from shinso.vision.cifar_resnet import VARIANTS, CifarResNet, _gradients, build, parameters, work
 
 
 @pytest.mark.parametrize("depth", [20, 32, 44, 56, 110])
@@ -36,6 +36,11 @@ def test_a_plain_net_has_the_weights_of_its_residual_twin():
     bare.load_state_dict(net.state_dict())
     x = torch.randn(2, 3, 16, 16)
     assert parameters(56, "none") == parameters(56, "A") and not torch.allclose(net.eval()(x), bare.eval()(x))
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), [("A", 8, 14), ("none", 1600, 4500)])
+def test_first_gradients_of_56_layers_are_as_large_from_three_starts_as_the_card_says(kind, low, high):
+    assert all(low < _gradients(56, kind, start) < high for start in range(3))
 
 
 def test_stages_halve_the_picture_and_double_the_maps():

@@ -32,6 +32,7 @@ from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from, generator
 from shinso.core.setup import in_range
+from shinso.data.examples import open_data, to_float
 from shinso.learn.recognise import Recognition, recognise
 from shinso.learn.supervised import Batch, Supervised
 from shinso.nn.residual_block import Basic, Shortcuts, conv, draw_weights
@@ -103,12 +104,13 @@ def work(depth: int) -> int:
         return products(CifarResNet(depth), (3, 32, 32))
 
 
-def _gradients(depth: int, shortcuts: Shortcuts) -> float:
-    """Gradient norm of the first convolution over that of the last, in a new net of half the width."""
-    with drawing_from(0, "weights"):
-        net = CifarResNet(depth, shortcuts=shortcuts, width=8)
-    x = torch.randn(16, 3, 16, 16, generator=generator(0, "pictures"))
-    nn.functional.cross_entropy(net(x), torch.arange(16) % 10).backward()
+def _gradients(depth: int, shortcuts: Shortcuts, start: int = 0) -> float:
+    """Gradient norm of the first convolution over that of the last: a new net of half the width reads 16 digits."""
+    with drawing_from(start, "weights"):
+        net = CifarResNet(depth, channels=1, shortcuts=shortcuts, width=8)
+    data = open_data("digits:8x8")
+    x = to_float(data.train.pick(torch.arange(16)), data.about)
+    nn.functional.cross_entropy(net(x), torch.tensor([int(data.train[i][1]) for i in range(16)])).backward()
     norms = [float(cast(Tensor, layer.weight.grad).norm()) for layer in (net.conv1, net.blocks()[-1].conv2)]
     return norms[0] / norms[1]
 
@@ -116,7 +118,7 @@ def _gradients(depth: int, shortcuts: Shortcuts) -> float:
 def parameters_20() -> Check:
     """ResNet-20 with shortcuts A has 269,722 parameters.
 
-    Source: He et al. 2015, section 4.2: 0.27 million
+    Source: He et al. 2015, section 4.2: 0.27M
     """
     return exactly(parameters(20), 269_722)
 
@@ -132,7 +134,7 @@ def parameters_20_b() -> Check:
 def parameters_32() -> Check:
     """ResNet-32 has 464,154 parameters.
 
-    Source: He et al. 2015, table 6: 0.46 million
+    Source: He et al. 2015, table 6: 0.46M
     """
     return exactly(parameters(32), 464_154)
 
@@ -140,7 +142,7 @@ def parameters_32() -> Check:
 def parameters_44() -> Check:
     """ResNet-44 has 658,586 parameters.
 
-    Source: He et al. 2015, table 6: 0.66 million
+    Source: He et al. 2015, table 6: 0.66M
     """
     return exactly(parameters(44), 658_586)
 
@@ -148,7 +150,7 @@ def parameters_44() -> Check:
 def parameters_56() -> Check:
     """ResNet-56 has 853,018 parameters, and the plain net of 56 layers as many.
 
-    Source: He et al. 2015, table 6: 0.85 million; shortcuts A have none
+    Source: He et al. 2015, table 6: 0.85M; shortcuts A have none
     """
     with_and_without = {parameters(56), parameters(56, "none")}
     return exactly(max(with_and_without) if len(with_and_without) == 1 else -1, 853_018)
@@ -157,7 +159,7 @@ def parameters_56() -> Check:
 def parameters_110() -> Check:
     """ResNet-110 has 1,727,962 parameters.
 
-    Source: He et al. 2015, table 6: 1.7 million
+    Source: He et al. 2015, table 6: 1.7M
     """
     return exactly(parameters(110), 1_727_962)
 
@@ -165,7 +167,7 @@ def parameters_110() -> Check:
 def parameters_1202() -> Check:
     """ResNet-1202 has 19,421,274 parameters.
 
-    Source: He et al. 2015, table 6: 19.4 million
+    Source: He et al. 2015, table 6: 19.4M
     """
     return exactly(parameters(1202), 19_421_274)
 
@@ -187,9 +189,9 @@ def products_110() -> Check:
 
 
 def with_shortcuts_the_gradient_is_even() -> Check:
-    """In a new ResNet of 56 layers the first layer's gradient is 1 to 50 times the last's.
+    """For digits in a new ResNet of 56 layers the first layer's gradient is 1 to 50 times the last's.
 
-    Source: He et al. 2016, equation (5): each gradient contains the last one unchanged
+    Source: He et al. 2016, equation (5): each contains the last one unchanged; measured from three starts, 8 to 14
     """
     return Check(_gradients(56, "A"), 1.0, 50.0)
 
@@ -197,7 +199,7 @@ def with_shortcuts_the_gradient_is_even() -> Check:
 def without_it_explodes() -> Check:
     """In the plain net of 56 layers it is over 500 times as large: with normalisation it explodes, it does not vanish.
 
-    Source: He et al. 2015, section 4.1, says that it does not vanish; Yang et al. 2019, arXiv:1902.08129, why it grows
+    Source: He et al. 2015, section 4.1; Yang et al. 2019, arXiv:1902.08129; measured from three starts, 1,600 to 4,500
     """
     return at_least(_gradients(56, "none"), 500.0)
 
@@ -281,7 +283,7 @@ CARD = Card(
     ),
     summary="Residual networks for small pictures, 20 to 1202 layers, whole or with blocks cut at random in training.",
     summary_ja="小さな画像のための20層から1202層の残差ネットワーク。訓練中にブロックをランダムに省くこともできる。",
-    topics=("vision.cifar-resnet", "vision.stochastic-depth-net", "vision.part.stochastic-depth"),
+    topics=("vision.cifar-resnet", "vision.plain-net", "vision.stochastic-depth-net", "vision.part.stochastic-depth"),
     facts=(
         parameters_20, parameters_20_b, parameters_32, parameters_44, parameters_56, parameters_110, parameters_1202,
         products_20, products_110, with_shortcuts_the_gradient_is_even, without_it_explodes, the_depth_that_lives,

@@ -7,9 +7,10 @@ residual_block), the first of every later stage of stride 2; the mean over all p
     layers = 2 + 2 sum_i n_i       basic blocks: (2, 2, 2, 2) is 18, (3, 4, 6, 3) is 34            (2)
     layers = 2 + 3 sum_i n_i       bottlenecks: (3, 4, 6, 3) is 50, (3, 4, 23, 3) 101, (3, 8, 36, 3) 152     (3)
 
-The surprise: 152 layers are fewer multiplications than VGG's 19, and plain nets (`shortcuts="none"`) get worse from 18
-layers to 34 although the deeper can do all that the other can. "3.8 billion" for ResNet-50 is v1, where the stride of
-a bottleneck is in its first 1x1; torchvision's published weights are for v1.5, where it is in the 3x3: 4.1 billion.
+The surprise: 152 layers are fewer multiplications than VGG's 19, and in the paper plain nets (`shortcuts="none"`) get
+worse from 18 layers to 34 although the deeper can do all that the other can. "3.8 billion" for ResNet-50 is v1, where
+the stride of a bottleneck is in its first 1x1; torchvision's published weights are for v1.5, where it is in the 3x3:
+4.1 billion.
 
 Names are torchvision's: its published files load as they are. For small pictures, where stride 32 leaves nothing,
 `stem="small"` begins with one 3x3 convolution of stride 1; `auto` takes it below 64 pixels a side.
@@ -30,6 +31,7 @@ from shinso.learn.recognise import Recognition, recognise
 from shinso.learn.supervised import Supervised
 from shinso.nn.residual_block import Basic, Bottleneck, Form, Shortcuts, conv, draw_weights
 from shinso.vision._cost import products, trained
+from shinso.vision.vgg import VGG
 
 Depth = Literal[10, 18, 34, 50, 101, 152]
 BLOCKS: dict[int, tuple[int, ...]] = {
@@ -102,6 +104,17 @@ def parameters_50() -> Check:
     return exactly(parameters(50), 25_557_032)
 
 
+def parameters_50_as_keras_counts() -> Check:
+    """ResNet-50 with three numbers more for each normalised map has 25,636,712.
+
+    Source: Keras prints this: a bias before each normalisation, whose running mean and variance it counts, too
+    """
+    with torch.device("meta"):
+        net = ResNet(50)
+    maps = sum(layer.num_features for layer in net.modules() if isinstance(layer, nn.BatchNorm2d))
+    return exactly(trained(net) + 3 * maps, 25_636_712)
+
+
 def parameters_101() -> Check:
     """ResNet-101 has 44,549,160.
 
@@ -137,7 +150,7 @@ def parameters_of_plain_34() -> Check:
 def products_18() -> Check:
     """ResNet-18 makes 1,814,073,344 multiplications for one 224x224 picture.
 
-    Source: layer table; He et al. 2015, table 1: 1.8 billion
+    Source: layer table; He et al. 2015, table 1: 1.8 x 10^9
     """
     return exactly(work(18), 1_814_073_344)
 
@@ -145,7 +158,7 @@ def products_18() -> Check:
 def products_34() -> Check:
     """ResNet-34 makes 3,663,761,408.
 
-    Source: layer table; He et al. 2015, table 1: 3.6 billion
+    Source: layer table; He et al. 2015, table 1: 3.6 x 10^9
     """
     return exactly(work(34), 3_663_761_408)
 
@@ -161,7 +174,7 @@ def products_50() -> Check:
 def products_50_as_published() -> Check:
     """ResNet-50 as published, v1, makes 3,857,973,248.
 
-    Source: layer table with the stride in the first 1x1; He et al. 2015, table 1: 3.8 billion
+    Source: layer table with the stride in the first 1x1; He et al. 2015, table 1: 3.8 x 10^9
     """
     return exactly(work(50, "v1"), 3_857_973_248)
 
@@ -177,7 +190,7 @@ def products_101() -> Check:
 def products_101_as_published() -> Check:
     """ResNet-101 as published makes 7,570,194,432.
 
-    Source: layer table; He et al. 2015, table 1: 7.6 billion
+    Source: layer table; He et al. 2015, table 1: 7.6 x 10^9
     """
     return exactly(work(101, "v1"), 7_570_194_432)
 
@@ -193,9 +206,18 @@ def products_152() -> Check:
 def products_152_as_published() -> Check:
     """ResNet-152 as published makes 11,282,415,616.
 
-    Source: layer table; He et al. 2015, table 1: 11.3 billion
+    Source: layer table; He et al. 2015, table 1: 11.3 x 10^9
     """
     return exactly(work(152, "v1"), 11_282_415_616)
+
+
+def deeper_than_vgg_and_less_work() -> Check:
+    """ResNet-152 makes less than 0.6 of the multiplications of VGG-19.
+
+    Source: layer tables of both; He et al. 2015, section 3.3
+    """
+    with torch.device("meta"):
+        return at_most(work(152) / products(VGG("19"), (3, 224, 224)), 0.6)
 
 
 def a_last_scale_of_zero_leaves_the_stages_still() -> Check:
@@ -220,13 +242,12 @@ CARD = Card(
     ),
     summary="Very deep networks whose blocks learn what to add to their input; the backbone of most later vision.",
     summary_ja="入力に加える残差を学ぶブロックを重ねた非常に深いネットワーク。後の画像認識の多くの土台になった。",
-    topics=("vision.resnet18", "vision.resnet34", "vision.resnet50", "vision.resnet101", "vision.resnet152",
-            "vision.plain-net"),
+    topics=("vision.resnet18", "vision.resnet34", "vision.resnet50", "vision.resnet101", "vision.resnet152"),
     facts=(
-        parameters_18, parameters_34, parameters_50, parameters_101, parameters_152, parameters_of_plain_18,
-        parameters_of_plain_34, products_18, products_34, products_50, products_50_as_published, products_101,
-        products_101_as_published, products_152, products_152_as_published,
-        a_last_scale_of_zero_leaves_the_stages_still,
+        parameters_18, parameters_34, parameters_50, parameters_50_as_keras_counts, parameters_101, parameters_152,
+        parameters_of_plain_18, parameters_of_plain_34, products_18, products_34, products_50, products_50_as_published,
+        products_101, products_101_as_published, products_152, products_152_as_published,
+        deeper_than_vgg_and_less_work, a_last_scale_of_zero_leaves_the_stages_still,
     ),
     notes=(
         "In the paper, top-1 errors in 10-crop testing: plain 27.94 (18 layers) and 28.54 (34), ResNet 27.88 and 25.03 "
@@ -236,6 +257,8 @@ CARD = Card(
         "Plain nets get worse with depth in training already, and not simply because gradients vanish: the paper "
         "normalises every layer and says so. vision.cifar_resnet measures both.",
         "'ResNet v2' is pre-activation (vision.preact_resnet), not torchvision's second set of weights.",
+        "48.4 mAP, which one document names beside ResNet, is a detector's (Faster R-CNN) on COCO: ResNet-101 is only "
+        "what computes its features.",
     ),
     notes_ja=(
         "論文のtop-1誤り率 (10-crop, %): 素のネットワーク 27.94 (18層)、28.54 (34層)。ResNet 27.88、25.03 (A)、"
@@ -245,6 +268,8 @@ CARD = Card(
         "素のネットワークは深くすると訓練誤差から悪くなる。単なる勾配消失ではない。論文は全層を正規化し、そう述べている。"
         "vision.cifar_resnet で両方を測る。",
         "「ResNet v2」は事前活性化 (vision.preact_resnet) のことで、torchvisionの二組目の重みではない。",
+        "ある資料がResNetと並べて挙げる48.4 mAPは、COCOでの検出器 (Faster R-CNN) の値である。"
+        "ResNet-101はその特徴を計算する部分にすぎない。",
     ),
 )
 
