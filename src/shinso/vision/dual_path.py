@@ -29,6 +29,7 @@ from shinso.core.place import Place
 from shinso.core.seed import drawing_from
 from shinso.learn.recognise import Recognition, recognise
 from shinso.learn.supervised import Supervised
+from shinso.nn.residual_block import conv
 from shinso.vision._cost import products, trained
 
 
@@ -81,7 +82,7 @@ class Normed(nn.Module):
     def __init__(self, entering: int, leaving: int, size: int = 1, stride: int = 1, groups: int = 1):
         super().__init__()
         self.norm = nn.BatchNorm2d(entering, EPSILON)
-        self.conv = nn.Conv2d(entering, leaving, size, stride, size // 2, groups=groups, bias=False)
+        self.conv = conv(entering, leaving, size, stride, groups)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.relu(self.norm(x), inplace=True))
@@ -206,15 +207,15 @@ def parameters_68() -> Check:
 
 
 def parameters_92() -> Check:
-    """DPN-92 has 37,668,392 parameters, the paper's 37.8 million.
+    """DPN-92 has 37,668,392 parameters.
 
-    Source: timm dpn92
+    Source: timm dpn92; Chen et al. 2017 print 37.8M
     """
     return exactly(_parameters("92"), 37_668_392)
 
 
 def parameters_98() -> Check:
-    """DPN-98 has 61,570,728 parameters, the paper's 61.6 million.
+    """DPN-98 has 61,570,728 parameters, the paper's 61.6M.
 
     Source: timm dpn98
     """
@@ -230,15 +231,15 @@ def parameters_107() -> Check:
 
 
 def parameters_131() -> Check:
-    """DPN-131 has 79,254,504 parameters, the paper's 79.5 million.
+    """DPN-131 has 79,254,504 parameters.
 
-    Source: timm dpn131
+    Source: timm dpn131; Chen et al. 2017 print 79.5M
     """
     return exactly(_parameters("131"), 79_254_504)
 
 
 def products_68() -> Check:
-    """DPN-68 makes 2.326 thousand million multiplications for one picture of 224x224, to four digits.
+    """DPN-68 makes 2.326 x 10^9 multiplications for one picture of 224x224, to four digits.
 
     Source: count over the layers of timm dpn68
     """
@@ -329,6 +330,9 @@ CARD = Card(
     notes=(
         "It came first in object localisation at ILSVRC 2017, not in classification; that was SENet with 2.25 %.",
         "The first block of a stage projects to the residual width and 2k maps, not k; so it leaves 3k dense maps.",
+        "The 37.8 and 79.5 million weights that the paper prints for DPN-92 and 131 are not these rounded, 37.7 and "
+        "79.3; 61.6 for DPN-98 is. The published files have these sizes. Their last layer is a 1x1 convolution, as "
+        "here: other programs that expect a linear map have to flatten its weights.",
         "In the paper the ILSVRC validation errors (top-1, top-5) are 20.7 and 5.4 % for DPN-92, 20.2 and 5.2 % for "
         "DPN-98 on 224x224, and 18.62 and 4.23 % for DPN-131 on 320x320.",
     ),
@@ -336,6 +340,9 @@ CARD = Card(
         "ILSVRC 2017で一位になったのは物体位置特定であり、分類ではない。分類は 2.25 % のSENetである。",
         "各段の最初のブロックは、残差の幅に k ではなく 2k を加えた数のマップへ射影する。"
         "そのため密結合の経路には 3k のマップが残る。",
+        "論文に印刷された重みの数、DPN-92の3780万とDPN-131の7950万は、ここの数を丸めたもの (3770万と7930万) ではない。"
+        "DPN-98の6160万は一致する。公開された重みのファイルはここと同じ大きさである。"
+        "最後の層もここと同じ 1x1 畳み込みで、全結合層を使うほかのプログラムで読むには、重みの形を平らにする。",
         "論文でのILSVRC検証誤り率 (第一位、上位五位) は、224x224 でDPN-92が 20.7 と 5.4 %、"
         "DPN-98が 20.2 と 5.2 %、320x320 でDPN-131が 18.62 と 4.23 %。",
     ),
