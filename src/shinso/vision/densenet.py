@@ -191,7 +191,7 @@ def products_201() -> Check:
 
 
 def parameters_plain_40() -> Check:
-    """The plain form with 40 layers and k = 12 has 1,019,722 parameters, the paper's 1.0 million.
+    """The plain form with 40 layers and k = 12 has 1,019,722 parameters, the paper's 1.0M.
 
     Source: Huang et al. 2016, table 2
     """
@@ -199,7 +199,7 @@ def parameters_plain_40() -> Check:
 
 
 def parameters_bc_100() -> Check:
-    """DenseNet-BC with 100 layers and k = 12 has 769,162 parameters, the paper's 0.8 million.
+    """DenseNet-BC with 100 layers and k = 12 has 769,162 parameters, the paper's 0.8M.
 
     Source: Huang et al. 2016, table 2
     """
@@ -255,6 +255,9 @@ CARD = Card(
         parameters_bc_100,
         ),
     notes=(
+        "The first convolution of the plain form has 16 maps, that of BC 2k: 24 for k = 12, 80 for k = 40.",
+        "torchvision's published files are older than its names: they say norm.1 and conv.2 for norm1 and conv2. Other "
+        "programs have to rename them; here that is done when they are read.",
         "DenseNet-161 (k = 48) is wider than the others, not between 121 and 169; the final paper has a DenseNet-264 "
         "in its place.",
         "On CIFAR-10 with mirrored and shifted images the paper reports errors of 5.24 % (40 layers, k = 12), 4.10 % "
@@ -263,6 +266,9 @@ CARD = Card(
         "169, 201 and 161, top-5 errors of 7.71, 6.85, 6.34 and 6.15 %.",
     ),
     notes_ja=(
+        "最初の畳み込みのマップ数は、基本形で16、BCで 2k (k = 12 なら24、k = 40 なら80) である。",
+        "torchvisionが公開する重みのファイルは名前が古く、norm1 と conv2 を norm.1 と conv.2 とする。"
+        "ほかのプログラムでは名前を直す必要がある。ここでは読み込むときに直る。",
         "DenseNet-161 (k = 48) は幅が広いのであって、深さが121と169の間にあるわけではない。"
         "論文の最終版では代わりにDenseNet-264が載る。",
         "反転と平行移動を加えたCIFAR-10での論文の誤り率は 5.24 % (40層, k = 12)、4.10 % (100, 12)、3.74 % (100, 24)、"

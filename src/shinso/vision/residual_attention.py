@@ -159,7 +159,7 @@ def parameters_56() -> Check:
 
 
 def parameters_56_as_printed() -> Check:
-    """With running means and variances, which Caffe keeps as weights, it has 31,883,432: the paper's 31.9 million.
+    """With running means and variances, which Caffe keeps as weights, it has 31,883,432: the paper's 31.9M.
 
     Source: Wang et al. 2017, table 6; four arrays for each normalisation in the authors' Caffe
     """
@@ -168,7 +168,7 @@ def parameters_56_as_printed() -> Check:
 
 
 def parameters_92() -> Check:
-    """Attention-92 has 52,466,344 parameters, 2.3 % more than the 51.3 million that the paper prints.
+    """Attention-92 has 52,466,344 parameters, 2.3 % more than the 51.3M that the paper prints.
 
     Source: the authors' description for Caffe, Attention-92-deploy, counted layer by layer
     """
@@ -186,7 +186,7 @@ def parameters_of_modules() -> Check:
 
 
 def products_56() -> Check:
-    """For one picture of 224x224 Attention-56 makes 6,270,836,736 multiplications, the paper's 6.3 thousand million.
+    """For one picture of 224x224 Attention-56 makes 6,270,836,736 multiplications, the paper's 6.3 x 10^9.
 
     Source: the same description; Wang et al. 2017, table 6
     """
@@ -194,7 +194,7 @@ def products_56() -> Check:
 
 
 def products_92() -> Check:
-    """For one picture of 224x224 Attention-92 makes 10,533,789,696, 1.3 % more than the paper's 10.4 thousand million.
+    """For one picture of 224x224 Attention-92 makes 10,533,789,696, 1.3 % more than the paper's 10.4 x 10^9.
 
     Source: the same description; Wang et al. 2017, table 6
     """
@@ -347,7 +347,7 @@ CARD = Card(
         "同じ乱数の重みで一層ずつ float64 で計算すると、どちらのファイルも 1e-11 までこのネットワークの答えになる。",
         "論文に印刷された数は異なる。56の 31.9 百万は移動平均と移動分散も数えている (31,883,432)。92の 51.3 百万は"
         "著者のファイルの数ではない。ファイルのモジュールは (1, 2, 3) で、式 (4) から 31,810,728 + 3,046,912 + 2 x "
-        "8,804,352 = 52,466,344、移動平均と移動分散も入れて 52,599,976 になる。乗算の 10.4 の十億倍も同じ (10.5)。"
+        "8,804,352 = 52,466,344、移動平均と移動分散も入れて 52,599,976 になる。乗算の104億回も同じ (105億回)。"
         "このファイルの別の公開移植 (osmr/imgclsmob) の数はここと同じである。",
         "これは自己注意ではない。マスクは特徴だけから計算され、場所どうしの比較はしない。",
         "論文の報告は分類についてである。ILSVRC 2017の物体検出で一位という一資料の記述は、"
