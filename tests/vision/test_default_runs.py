@@ -7,6 +7,8 @@ from oracles import records
 
 BOUNDS = {
     "alexnet": 0.97,
+    "densenet": 0.97,
+    "dual_path": 0.97,
     "googlenet": 0.97,
     "inception_resnet": 0.97,
     "inception_v2": 0.97,
@@ -14,7 +16,11 @@ BOUNDS = {
     "inception_v4": 0.97,
     "lecun_1989": 0.97,
     "mlp_image": 0.96,
+    "preact_resnet": 0.97,
+    "residual_attention": 0.97,
+    "resnet": 0.97,
     "simple_convnet": 0.97,
+    "squeeze_excitation": 0.97,
     "vgg": 0.97,
 }
 

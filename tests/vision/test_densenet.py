@@ -9,8 +9,6 @@ from published import computes, published
 from torch.nn import functional as F
 
 from shinso.core.errors import UserError
-from shinso.core.record import plain
-from shinso.engine.loop import run
 from shinso.learn.foreign_weights import load_weights, read_weights
 from shinso.vision import densenet
 from shinso.vision._cost import products, trained
@@ -89,11 +87,3 @@ def test_the_large_networks_take_small_pictures_and_other_channels(size):
     with torch.no_grad():
         answer = densenet.DenseNet(densenet.IMAGENET["121"], 1, 7).eval()(torch.zeros(2, 1, size, size))
     assert answer.shape == (2, 7)
-
-
-@pytest.mark.slow
-def test_the_default_reads_the_digits():
-    program = densenet.build(densenet.VARIANTS["default"])
-    for _ in run(program):
-        pass
-    assert plain(program.evaluate("test"))["accuracy"] >= 0.97

@@ -96,11 +96,3 @@ def test_it_learns_digits():
     for _ in run(program):
         pass
     assert plain(program.evaluate("test"))["accuracy"] > 0.4
-
-
-@pytest.mark.slow
-def test_the_default_reads_the_digits():
-    program = build(VARIANTS["default"])
-    for _ in run(program):
-        pass
-    assert plain(program.evaluate("test"))["accuracy"] >= 0.97

@@ -6,8 +6,6 @@ from published import computes, published
 from torch.nn import functional as F
 
 from shinso.core.errors import UserError
-from shinso.core.record import plain
-from shinso.engine.loop import run
 from shinso.nn.residual_block import Basic
 from shinso.vision import squeeze_excitation as senet
 from shinso.vision._cost import trained
@@ -53,11 +51,3 @@ def test_every_part_learns(depth, small):
 def test_a_ratio_above_the_width_is_refused():
     with pytest.raises(UserError, match="ratio"):
         senet.build(senet.Setup(width=4))
-
-
-@pytest.mark.slow
-def test_the_default_reads_the_digits():
-    program = senet.build(senet.VARIANTS["default"])
-    for _ in run(program):
-        pass
-    assert plain(program.evaluate("test"))["accuracy"] >= 0.97
