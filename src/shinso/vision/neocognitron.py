@@ -341,7 +341,7 @@ CARD = Card(
         "a border of 3 and 4 give these sizes. It teaches all stages at once, with one r each: 4, 1.5, 1.5.",
         "On MNIST (2026-11-21, seeds 0 to 2) 96.0 percent from C-cells by least squares and by softmax regression, "
         "84.0 and 87.9 from pixels; untaught C-cells give 93.3: division, competition and blur do most of it. On "
-        "packaged digits (seed 0) 98.9 and 98.3 against 95.8 and 98.9 from pixels: there the gain hangs on the read-out.",
+        "packaged digits (seed 0) 98.9 and 98.3 against 95.8 and 98.9: there the gain hangs on the read-out.",
     ),
     notes_ja=(
         "1979年は日本語の論文、1980年は普通引用される英語の論文である。",
