@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from published import computes, published
+from torch import nn
 
 from shinso.core.errors import UserError
 from shinso.vision import inception_v4
@@ -17,6 +18,17 @@ def test_timms_weights_give_its_answers(tmp_path):
     ours = InceptionV4(classes=10)
     ours.load_state_dict(from_timm(state))
     computes(ours, theirs)
+
+
+def test_pooling_that_counts_the_border_gives_other_answers():
+    network = InceptionV4(classes=4, width=0.03125, blocks=(1, 1, 1)).eval()
+    x = torch.randn(1, 3, 96, 96)
+    right = network(x)
+    means = [layer for layer in network.modules() if isinstance(layer, nn.AvgPool2d)]
+    assert len(means) == 3 and not any(layer.count_include_pad for layer in means)
+    for layer in means:
+        layer.count_include_pad = True
+    assert float(((network(x) - right).abs().max() / right.abs().max()).detach()) > 0.01
 
 
 def test_a_picture_of_75_pixels_passes_and_of_74_does_not():

@@ -28,6 +28,27 @@ def test_every_form_computes_what_torchvisions_does(depth, norm, tmp_path):
     computes(ours, theirs)
 
 
+@pytest.mark.slow  # 531 MB of weights
+def test_timms_weights_give_its_answers(tmp_path):
+    state, theirs = published("timm:vgg11_bn", (1, 3, 64, 96), tmp_path)
+    with torch.device("meta"):
+        ours = VGG("11", norm=True)
+    ours.load_state_dict(vgg.from_timm(state), assign=True)
+    computes(ours, theirs)
+
+
+def test_matrices_that_timm_has_as_filters_answer_the_same():
+    network, again = (VGG("11", classes=5, hidden=12, grid=2, width=1 / 32, shape=(3, 64, 64)).eval() for _ in range(2))
+    filters = iter(layer for layer in list(vgg.as_convolutions(network))[len(network.features):]
+                   if isinstance(layer, nn.Conv2d))
+    state = {f"features.{name}": value for name, value in network.features.state_dict().items()}
+    for name, layer in zip(("pre_logits.fc1", "pre_logits.fc2", "head.fc"), filters, strict=True):
+        state |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
+    again.load_state_dict(vgg.from_timm(state))
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(again(x), network(x))
+
+
 @pytest.mark.parametrize(("depth", "tensors", "normalised"), [("11", 22, 62), ("13", 26, 76), ("16", 32, 97),
                                                               ("19", 38, 118)])
 def test_the_number_of_tensors_is_torchvisions(depth, tensors, normalised):

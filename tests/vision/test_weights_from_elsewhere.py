@@ -50,7 +50,8 @@ def test_a_published_file_gives_its_answers(theirs, ours, change, options, mean,
 
 PUBLISHED = {
     "alexnet": ["torchvision:alexnet"],
-    "vgg": [f"torchvision:vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")],
+    "vgg": [f"{library}:vgg{depth}{norm}" for library in ("torchvision", "timm") for depth in (11, 13, 16, 19)
+            for norm in ("", "_bn")],
     "resnet": [f"{library}:resnet{depth}" for library in ("torchvision", "timm") for depth in (18, 34, 50, 101, 152)],
     "densenet": [f"{library}:densenet{n}" for library in ("torchvision", "timm") for n in (121, 161, 169, 201)],
     "googlenet": ["torchvision:googlenet"],

@@ -9,7 +9,8 @@ r"""VGG: the same small filter, again and again, 11 to 19 layers deep (Simonyan 
 The surprise: by (5) two 3x3 layers see what one 5x5 sees, with 18 instead of 25 weights per pair of maps and a bend
 between them - and yet nine tenths of VGG-16's weights are not in its thirteen convolutions but in the three layers of
 (2). Global average pooling (Lin, Chen, Yan 2013) in their place makes it nine times smaller, takes any picture size,
-and says where it looked (Zhou et al. 2015). Names are torchvision's, so its published files load.
+and says where it looked (Zhou et al. 2015). Names are torchvision's, so its published files load; timm's load through
+`from_timm`.
 
 On small pictures the last poolings are left out, so that there is still something to see in (4).
 """
@@ -25,7 +26,6 @@ from torch.nn import functional as F
 
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.errors import UserError
-from shinso.core.figure import pixels, sheet
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from
 from shinso.core.setup import in_range
@@ -33,6 +33,7 @@ from shinso.data.examples import Dataset, to_float
 from shinso.learn.classify import pictures
 from shinso.learn.recognise import Recognition, recognise
 from shinso.learn.supervised import Supervised
+from shinso.vision._activation_maps import drawn
 from shinso.vision._cost import products, trained
 
 Depth = Literal["11", "13", "16", "16-c", "19"]
@@ -123,6 +124,17 @@ def as_convolutions(network: VGG) -> nn.Sequential:
         elif isinstance(layer, nn.ReLU):
             layers.append(nn.ReLU())
     return nn.Sequential(*layers)
+
+
+def from_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """timm's weights under our names: the matrices of (2) are filters there, of 7x7 and 1x1."""
+    matrices = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
+    renamed = {}
+    for name, value in state.items():
+        layer, _, part = name.rpartition(".")
+        is_filter = layer in matrices and part == "weight"
+        renamed[f"{matrices.get(layer, layer)}.{part}"] = value.flatten(1) if is_filter else value
+    return renamed
 
 
 def one_filter(first: Tensor, second: Tensor) -> Tensor:
@@ -300,18 +312,26 @@ CARD = Card(
     notes=(
         "The published VGG-16 has no global average pooling: that is head gap, another network, 9 times smaller.",
         "In the paper, at one scale: VGG-11 29.6/10.4, 13 28.7/9.9, 16-C 28.1/9.4, 16 25.6/8.1, 19 25.5/8.0 percent "
-        "top-1/top-5 errors; in ILSVRC 2014 second in classification (7.3) and first in localisation (25.3).",
+        "top-1/top-5 errors, and 24.8/7.5 for 16 at several scales; in ILSVRC 2014 second in classification (7.3) and "
+        "first in localisation (25.3). It is cited as of 2014 (arXiv) and of 2015 (ICLR).",
         "The 16 counts layers with weights. 16 has 138 million parameters and 19 has 144 million, not both the same.",
+        "The paper's A-LRN, VGG-11 with local response normalisation, has as many parameters and is no better there. "
+        "16-C is in neither torchvision nor timm. With norm the convolutions keep biases, which have no effect.",
         "Filters cut into small ones are VGG's idea and Inception-v2's and v3's; the GoogLeNet of 2014 keeps its 5x5.",
-        "vec in (2) runs map by map; a file from a framework that runs pixel by pixel needs W_6's columns reordered.",
+        "vec in (2) runs map by map; a file from a framework that runs pixel by pixel needs W_6's columns reordered. "
+        "Above 224 pixels timm's slides W_6 over the maps and averages behind W_7, while here the maps are averaged.",
     ),
     notes_ja=(
         "発表されたVGG-16にGAPはない。head gap は9分の1の大きさの別のネットワークである。",
         "論文の単一スケールでの誤り率 (top-1/top-5、%): VGG-11 29.6/10.4、13 28.7/9.9、16-C 28.1/9.4、16 25.6/8.1、"
-        "19 25.5/8.0。ILSVRC 2014 では分類で二位 (7.3)、位置特定で一位 (25.3)。",
+        "19 25.5/8.0、複数スケールの16 24.8/7.5。ILSVRC 2014 では分類で二位 (7.3)、位置特定で一位 (25.3)。"
+        "2014年 (arXiv) とも2015年 (ICLR) とも引用される。",
         "16 は重みを持つ層の数である。パラメータは16が1.38億、19が1.44億で、同じではない。",
+        "論文のA-LRNはVGG-11に局所応答正規化を加えたもので、パラメータ数は同じで、論文では良くなっていない。"
+        "16-C はtorchvisionにもtimmにもない。norm を使っても、正規化で消えるバイアスが畳み込みに残る。",
         "大きな畳み込みを小さな畳み込みで置き換えるのはVGGとInception-v2、v3の考えで、2014年のGoogLeNetは 5x5 を使う。",
-        "(2) の vec は特徴マップごとに並べる。画素ごとに並べる環境の重みでは、W_6 の列の入れ替えが要る。",
+        "(2) の vec は特徴マップごとに並べる。画素ごとに並べる環境の重みでは、W_6 の列の入れ替えが要る。"
+        "224 画素を超えると、timmのものは W_6 を特徴マップ上で滑らせて W_7 の後で平均し、ここではマップを平均する。",
     ),
 )
 
@@ -368,21 +388,4 @@ def _with_activation_maps(model: nn.Module, data: Dataset) -> dict[str, np.ndarr
         maps = activation_maps(cast(VGG, model), x)[torch.arange(len(x)), answers][:, None]
         seen = F.interpolate(maps, x.shape[2:], mode="bilinear").cpu()
     titles = [data.about.classes[int(k)] for k in answers]
-    return {**pictures(model, data), "activation_maps": _draw(shown, seen[:, 0], titles)}
-
-
-def _draw(shown: Tensor, seen: Tensor, titles: list[str]) -> np.ndarray:
-    figure = sheet(800, 230)
-    for k, (picture, there, title) in enumerate(zip(shown, seen, titles, strict=True)):
-        for row in range(2):
-            axes = figure.add_subplot(2, len(titles), row * len(titles) + k + 1)
-            grey = picture.float().mean(0) if row or len(picture) == 1 else picture.permute(1, 2, 0)
-            axes.imshow(grey.numpy(), cmap="gray", vmin=0, vmax=255)
-            if row:
-                axes.imshow(there.numpy(), cmap="magma")
-                if grey.min() < 127 < grey.max():
-                    axes.contour(grey.numpy(), levels=[127], colors="white", linewidths=1)
-            else:
-                axes.set_title(title, fontsize=11)
-            axes.axis("off")
-    return pixels(figure)
+    return {**pictures(model, data), "activation_maps": drawn(shown, seen[:, 0], titles)}
