@@ -147,15 +147,16 @@ def pictures(model: nn.Module, data: Dataset) -> dict[str, np.ndarray]:
     if not len(data.test):
         return {}
     model.eval()
-    mix, reader = (model[0], model[1]) if isinstance(model, nn.Sequential) and isinstance(model[0], Shuffled) else (
-        None, model)
+    first = next(model.children(), None)
+    mix = first if isinstance(first, Shuffled) else None
+    reader = model.get_submodule("1") if mix is not None else model
     rows = {"picture\n画像": torch.stack([data.test[k][0].float().mean(0) for k in range(8)])}
     if mix is not None:
-        rows["as it is read\n並べ替え後"] = mix(rows["picture\n画像"][:, None].to(mix.order.device))[:, 0]
+        rows["as it is read\n並べ替え後"] = mix(rows["picture\n画像"][:, None].to(mix.get_buffer("order").device))[:, 0]
     if isinstance(reader, nn.Sequential):
-        first = reader[1].get_parameter("weight").detach()
-        loudest = first.norm(dim=1).argsort(descending=True)[:8]
-        weights = first[loudest].view(-1, *data.about.shape)
+        matrix = reader[1].get_parameter("weight").detach()
+        loudest = matrix.norm(dim=1).argsort(descending=True)[:8]
+        weights = matrix[loudest].view(-1, *data.about.shape)
         rows["weights\n重み"] = weights.mean(1)
         if mix is not None:
             rows["put in order\n元の順の重み"] = mix.undo(weights).mean(1)
