@@ -2,7 +2,7 @@
 
 from benchmarks.race import Entry
 
-BATCH, STEPS, DATA = 128, 60, "cifar10"
+BATCH, STEPS, DATA = 128, 160, "cifar10"
 
 
 def races() -> dict[str, list[Entry]]:
