@@ -6,7 +6,7 @@ BATCH, STEPS, DATA = 128, 160, "cifar10"
 
 
 def races() -> dict[str, list[Entry]]:
-    options = {"network": "resnet20", "optimiser": "sgd", "lr": 0.05, "momentum": 0.9, "batch": BATCH}
+    options = {"network": "resnet20", "optimiser": "sgd", "lr": 0.01, "momentum": 0.9, "batch": BATCH}
     peer, ours = "benchmarks.peers.plain:plain", "benchmarks.ours:resnet"
     return {"sgd": [
         Entry(name="plain PyTorch, data resident", program=peer, options=options),

@@ -22,22 +22,28 @@ from shinso.report.phrases import PHRASES
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_looking_does_not_change_the_course(path):
-    undisturbed(fresh(path), fresh(path), course(path))
+def test_looking_does_not_change_the_course_and_shows_what_is_fit_to_see(path):
+    pictures = undisturbed(fresh(path), fresh(path), course(path))
+    if pictures is not None:
+        assert_fit_to_see(pictures, {**PHRASES, **index.card(path).words})
 
 
-def undisturbed(program: object, untouched: object, seen: Course) -> None:
-    """Evaluation, pictures and examples, twice at two places, leave records and networks as they are.
+def undisturbed(program: object, untouched: object, seen: Course) -> dict[str, np.ndarray] | None:
+    """Evaluation, pictures and examples, in the course and behind it, leave records and networks as they are.
 
     What a look found may be remembered in the state (the best weights so far), so only without networks the whole
-    state must stay. Pictures are drawn but not painted here; painting is test_pictures_are_bytes_of_colour's.
+    state must stay. Pictures are drawn often but painted once; those are given back, None where there are none.
     """
-    rows = []
+    rows, painted = [], None
     for i in range(len(seen.rows)):
         rows += records(program, i, i + 1)
-        if i in (3, len(seen.rows) - 1):
+        if i == 3:
             with unpainted():
                 assert looked_at(program) == looked_at(program), f"two looks at step {i} differ"
+            if isinstance(program, Pictured):
+                painted = program.pictures()
+    with unpainted():
+        looked_at(program)
     assert rows == seen.rows, "another course"
     if isinstance(program, Networked) and isinstance(untouched, Networked):
         resume(untouched, {}, Loaded(len(rows), copy.deepcopy(seen.states[-1]), Path("memory"), {}))
@@ -45,6 +51,7 @@ def undisturbed(program: object, untouched: object, seen: Course) -> None:
             assert same_tree(program.networks()[name].state_dict(), network.state_dict()), name
     else:
         assert same_tree(program.state(), seen.states[-1]["program"])
+    return painted
 
 
 def looked_at(program: object) -> dict[str, object]:
@@ -66,17 +73,6 @@ def modes(program: object) -> dict[str, list[bool]]:
     if not isinstance(program, Networked):
         return {}
     return {name: [part.training for part in network.modules()] for name, network in program.networks().items()}
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_pictures_are_bytes_of_colour(path):
-    """And painting them disturbs nothing."""
-    program, rows = fresh(path), course(path).rows
-    records(program, 0, 2)
-    if not isinstance(program, Pictured):
-        pytest.skip("this system draws nothing")
-    assert_fit_to_see(program.pictures(), {**PHRASES, **index.card(path).words})
-    assert records(program, 2, len(rows)) == rows[2:]
 
 
 def assert_fit_to_see(pictures: dict[str, np.ndarray], words: dict) -> None:

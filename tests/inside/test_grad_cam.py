@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from shinso.inside.grad_cam import CARD, evidence, grad_cam, over
+from shinso.inside.grad_cam import evidence, grad_cam, over
 
 
 class Net(nn.Module):
@@ -19,11 +19,6 @@ class Net(nn.Module):
     def forward(self, x):
         h = F.relu(self.bn(self.a(x)), inplace=True)
         return self.top(F.relu(self.b(h), inplace=True).mean((2, 3)))
-
-
-@pytest.mark.parametrize("fact", CARD.facts, ids=lambda fact: fact.__name__)
-def test_the_facts_hold(fact):
-    assert fact().holds
 
 
 @pytest.mark.parametrize("layer", ["a", "bn", "b"])

@@ -4,12 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from shinso.inside.saliency import CARD, saliency, slope
-
-
-@pytest.mark.parametrize("fact", CARD.facts, ids=lambda fact: fact.__name__)
-def test_the_facts_hold(fact):
-    assert fact().holds
+from shinso.inside.saliency import saliency, slope
 
 
 def test_a_map_is_the_largest_slope_over_the_channels():

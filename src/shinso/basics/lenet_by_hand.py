@@ -38,7 +38,7 @@ from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import derive
 from shinso.core.setup import in_range
-from shinso.data.augment import FlipCrop, Handwriting
+from shinso.data.augment import usual
 from shinso.data.examples import open_data
 from shinso.learn.by_hand import ByHand, Network, by_layers
 from shinso.learn.supervised import Plan
@@ -217,7 +217,6 @@ def build(setup: Setup, place: Place = Place()) -> ByHand:  # noqa: B008 - a fro
         raise UserError(f"data '{setup.data}'", "this network reads images of at least 12x12",
                         "use digits, mnist or folder:PATH")
     network = lenet(np.random.default_rng(derive(setup.seed, "weights")), data.about.shape, len(data.about.classes))
-    change = Handwriting if data.about.form == "handwriting" else FlipCrop
     plan = Plan(epochs=setup.epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=one_cycle,
-                augment=change(seed=setup.seed) if setup.augment else None)
+                augment=usual(data.about, setup.seed) if setup.augment else None)
     return ByHand(network, Adam(setup.lr), data, plan, by_layers if setup.engine == "byhand" else recorded)

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 from shinso.core.card import Card, Check, at_most, exactly
 from shinso.core.seed import generator
+from shinso.data.examples import Description
 from shinso.data.hashing import uniforms
 
 
@@ -145,7 +146,7 @@ class FlipCrop:
     border: int = 4
     """pixels added on each side; a crop of the same size may shift by as much"""
     fill: tuple[int, ...] = (0,)
-    """what stands in the border, for all channels or for each; the mean is the 0 that He et al. add behind theirs"""
+    """what stands in the border, for all channels or for each"""
     size: int | None = None
     """height and width of the crop; none: those of the picture"""
     flip: bool = True
@@ -173,6 +174,16 @@ class FlipCrop:
         wide = fill.repeat(n, channels // len(self.fill), height + 2 * self.border, width + 2 * self.border)
         wide[:, :, self.border : self.border + height, self.border : self.border + width] = inputs
         return wide
+
+
+def usual(about: Description, seed: int) -> Handwriting | FlipCrop:
+    """What keeps the classes of such data as they are: another hand for writing; for pictures (3), framed by the mean.
+
+    The mean is what the papers' zeros are, which they add behind the normalisation.
+    """
+    if about.form == "handwriting":
+        return Handwriting(seed=seed)
+    return FlipCrop(seed=seed, fill=tuple(round(255 * mean) for mean in about.mean))
 
 
 @final

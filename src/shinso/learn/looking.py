@@ -78,14 +78,11 @@ class Sight:
 
 def inside(model: nn.Module, data: Dataset, part: Part | None = None) -> dict[str, np.ndarray]:
     """The pictures by name; none for a network without maps, or without test examples."""
-    if not len(data.test) or len(data.about.shape) != 3:
+    first = _first_look(model, data, part)
+    if first is None:
         return {}
-    sight = Sight.of(data, part)
-    about, (examples, targets) = sight.about, sight.few()
-    inputs = to_float(examples.to(next(model.parameters()).device), about)
-    maps = stages(model, inputs[:1])
-    if not maps:
-        return {}
+    sight, examples, targets, inputs, maps = first
+    about = sight.about
     seen = receptive_fields(model, inputs[:1])
     kernels = as_pictures(first_kernels(model).float().cpu())
     shown = {"layers": draw_layers(layers(model, inputs[:1], containers=True), about.shape[1:])}
@@ -99,14 +96,10 @@ def inside(model: nn.Module, data: Dataset, part: Part | None = None) -> dict[st
 
 def files(model: nn.Module, data: Dataset, part: Part | None = None) -> dict[str, bytes]:
     """`inside.safetensors`: what the pictures show, as numbers; its metadata `about` is JSON that says what is what."""
-    if not len(data.test) or len(data.about.shape) != 3:
+    first = _first_look(model, data, part)
+    if first is None:
         return {}
-    sight = Sight.of(data, part)
-    about, (examples, targets) = sight.about, sight.few()
-    inputs = to_float(examples.to(next(model.parameters()).device), about)
-    maps = stages(model, inputs[:1])
-    if not maps:
-        return {}
+    sight, examples, targets, inputs, maps = first
     answers = _answers(model, inputs)
     found = {
         "pictures": examples, "targets": targets, "answers": answers, "first_kernels": first_kernels(model),
@@ -114,9 +107,21 @@ def files(model: nn.Module, data: Dataset, part: Part | None = None) -> dict[str
         "guided": reconstruct(model, inputs, answers, rule="guided"),
         **{f"maps/{name}": m[0].half() for name, m in maps.items()},
     }  # fmt: skip
-    told = dumps({"classes": about.classes, "stages": list(maps), "tensors": TOLD}, ensure_ascii=False, indent=1)
+    told = dumps({"classes": sight.about.classes, "stages": list(maps), "tensors": TOLD}, ensure_ascii=False, indent=1)
     kept = {name: value.detach().cpu().contiguous() for name, value in found.items()}
     return {"inside.safetensors": save(kept, {"about": told})}  # under one name: several have no order of their own
+
+
+def _first_look(model: nn.Module, data: Dataset,
+                part: Part | None) -> tuple[Sight, Tensor, Tensor, Tensor, dict[str, Tensor]] | None:
+    """What the network sees, a few pictures, their classes, what enters, and the maps of the first; or none of it."""
+    if not len(data.test) or len(data.about.shape) != 3:
+        return None
+    sight = Sight.of(data, part)
+    examples, targets = sight.few()
+    inputs = to_float(examples.to(next(model.parameters()).device), sight.about)
+    maps = stages(model, inputs[:1])
+    return (sight, examples, targets, inputs, maps) if maps else None
 
 
 def some_of_each_class(targets: Tensor, most: int) -> Tensor:

@@ -19,7 +19,7 @@ from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from, drawing_with
 from shinso.core.setup import in_range
-from shinso.data.augment import Chain, FlipCrop, Handwriting
+from shinso.data.augment import Chain, FlipCrop, usual
 from shinso.data.batches import Augment
 from shinso.data.colour_jitter import ColourJitter
 from shinso.data.cutout import Cutout
@@ -132,18 +132,16 @@ def _seen(setup: Recognition, about: Description) -> Description:
 def _changed(setup: Recognition, about: Description) -> Augment | None:
     """How a training picture changes each time it is seen."""
     changes: list[Augment] = []
-    middle = tuple(round(255 * mean) for mean in about.mean)  # what is 0 behind normalisation, as the papers fill
     if setup.crop and setup.augment:
         changes.append(FlipCrop(seed=setup.seed, border=0, size=setup.crop))
-    elif setup.augment and about.form == "handwriting":
-        changes.append(Handwriting(seed=setup.seed))
     elif setup.augment:
-        changes.append(FlipCrop(seed=setup.seed, fill=middle))
+        changes.append(usual(about, setup.seed))
     if setup.colour:
         changes.append(ColourJitter(seed=setup.seed + 2, brightness=setup.colour, contrast=setup.colour,
                                     saturation=setup.colour))
     if setup.cutout:
-        changes.append(Cutout(seed=setup.seed + 3, size=setup.cutout, fill=round(sum(middle) / len(middle))))
+        fill = round(255 * sum(about.mean) / len(about.mean))  # as the paper's 0 behind normalisation
+        changes.append(Cutout(seed=setup.seed + 3, size=setup.cutout, fill=fill))
     return changes[0] if len(changes) == 1 else Chain(tuple(changes)) if changes else None
 
 

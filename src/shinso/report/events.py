@@ -1,8 +1,10 @@
 """TensorBoard event files, written while a run goes on, in stretches, so that a step pays nothing."""
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from socket import gethostname
 from typing import Any, cast, final
 
 from shinso.report.series import split_name
@@ -36,12 +38,13 @@ class Events:
         for row in self.rows:
             values = [make.Summary.Value(tag="/".join(split_name(key)), simple_value=float(value))
                       for key, value in row.items() if key != "step"]
-            writer.add_event(Event(wall_time=time.time(), step=row["step"], summary=make.Summary(value=values)))
+            event = Event(wall_time=time.time(), step=row["step"], summary=make.Summary(value=values))
+            writer.write(event.SerializeToString())
         self.rows.clear()
         writer.flush()
 
     def close(self) -> None:
-        """Writes the rest and ends the writer's thread."""
+        """Writes the rest and closes the file."""
         self.flush()
         if self.writer is not None:
             self.writer.close()
@@ -49,11 +52,16 @@ class Events:
 
     def _open(self) -> Any:
         from tensorboard.compat.proto import event_pb2
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        writer = EventFileWriter(str(self.folder))
+        # A reader takes a folder's files in the order of their names; tensorboard's own writer names them by the second
+        # and then by an unpadded counter, so that the tenth of a second would stand before the ninth.
+        now = time.time_ns()
+        name = f"events.out.tfevents.{now // 10**9:010d}.{now % 10**9:09d}.{gethostname()}.{os.getpid()}"
+        Event, log = cast(Any, event_pb2).Event, cast(Any, event_pb2).SessionLog
+        writer = RecordWriter((self.folder / name).open("xb"))
+        writer.write(Event(wall_time=now / 1e9, file_version="brain.Event:2").SerializeToString())
         if self.start:
-            Event, log = cast(Any, event_pb2).Event, cast(Any, event_pb2).SessionLog
-            event = Event(wall_time=time.time(), step=self.start + 1, session_log=log(status=log.START))
-            writer.add_event(event)
+            again = Event(wall_time=now / 1e9, step=self.start + 1, session_log=log(status=log.START))
+            writer.write(again.SerializeToString())
         return writer

@@ -29,7 +29,7 @@ from shinso.core.errors import UserError
 from shinso.core.place import Place
 from shinso.core.seed import drawing_from
 from shinso.core.setup import in_range
-from shinso.data.augment import FlipCrop, Handwriting
+from shinso.data.augment import usual
 from shinso.data.examples import Description, open_data
 from shinso.kernels.conv_pool import conv_relu_pool
 from shinso.learn.choices import FUSED, SCHEDULES, optimiser
@@ -376,8 +376,7 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
     with drawing_from(setup.seed, "weights"):
         network = _network(setup.form, data.about).to(place.device)
     epochs = setup.epochs or max(8, round(100_000 / max(1, len(data.train))))
-    change = Handwriting if data.about.form == "handwriting" else FlipCrop
-    augment = change(seed=setup.seed) if setup.augment else None
+    augment = usual(data.about, setup.seed) if setup.augment else None
     plan = Plan(epochs=epochs, batch_size=setup.batch_size, seed=setup.seed, schedule=SCHEDULES[setup.schedule],
                 ema=setup.ema, closure=setup.optimiser not in FUSED, augment=augment)
     return Supervised(network, optimiser(setup.optimiser, network, setup.lr, place.device), task, data, plan, place)

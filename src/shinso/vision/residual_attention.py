@@ -330,8 +330,7 @@ CARD = Card(
         naive_masks_shrink_the_signal, residual_masks_keep_the_signal,
     ),
     notes=(
-        "The layers are those of the authors' files for Caffe (fwang91/residual-attention-network, without weights): "
-        "read layer by layer with the same random weights in float64, both files give this network's answers to 1e-11.",
+        "The layers are those of the authors' files for Caffe (fwang91/residual-attention-network, without weights).",
         "What the paper prints differs. 31.9 million for 56 counts running means and variances, too (31,883,432). 51.3 "
         "million for 92 is not the authors' file, which has (1, 2, 3) modules: by (4) 31,810,728 + 3,046,912 + 2 x "
         "8,804,352 = 52,466,344 trained, 52,599,976 with the means and variances; nor are 10.4 thousand million "
@@ -343,8 +342,7 @@ CARD = Card(
         "for Attention-92; on CIFAR-10 4.99 % for Attention-92, 4.14 % for 236 and 3.90 % for 452 layers.",
     ),
     notes_ja=(
-        "層は著者のCaffe用ファイル (fwang91/residual-attention-network、学習済みの重みはない) のとおりである。"
-        "同じ乱数の重みで一層ずつ float64 で計算すると、どちらのファイルも 1e-11 までこのネットワークの答えになる。",
+        "層は著者のCaffe用ファイル (fwang91/residual-attention-network、学習済みの重みはない) のとおりである。",
         "論文に印刷された数は異なる。56の 31.9 百万は移動平均と移動分散も数えている (31,883,432)。92の 51.3 百万は"
         "著者のファイルの数ではない。ファイルのモジュールは (1, 2, 3) で、式 (4) から 31,810,728 + 3,046,912 + 2 x "
         "8,804,352 = 52,466,344、移動平均と移動分散も入れて 52,599,976 になる。乗算の104億回も同じ (105億回)。"
