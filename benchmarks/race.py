@@ -28,6 +28,8 @@ class Entry:
     environment: dict[str, str] = field(default_factory=dict)
     loss_within: float = 0.1
     """largest relative excess of the loss over the plain program's at which a ratio is printed"""
+    accuracy_within: float = 0.01
+    """by how much the accuracy may be below the plain program's"""
 
 
 @dataclass
@@ -100,7 +102,7 @@ def ratios(outcome: Outcome, plain: Outcome, clock: str = "wall") -> list[float]
 def learns(outcome: Outcome, plain: Outcome) -> bool:
     """As good as the plain program after the same number of steps."""
     return (outcome.quality["loss"] <= plain.quality["loss"] * (1 + outcome.entry.loss_within)
-            and outcome.quality["accuracy"] >= plain.quality["accuracy"] - 0.01)
+            and outcome.quality["accuracy"] >= plain.quality["accuracy"] - outcome.entry.accuracy_within)
 
 
 def table(outcomes: Sequence[Outcome], batch: int) -> list[str]:

@@ -19,6 +19,7 @@ def pytest_collection_finish() -> None:
     """The modules and the twenty thousand tests stay to the end: the collector need not walk them again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(200_000, 50, 1000)  # and what came since only after 10^10 more; graphs are freed by count
 
 
 @pytest.fixture
