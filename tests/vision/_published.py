@@ -1,6 +1,6 @@
 """Run by the Python that has torchvision and timm: one of their networks, random weights, and what it computes.
 
-    python _published.py {"network": "torchvision:resnet18", "shape": [2, 3, 64, 64], "options": {}} OUT.safetensors
+    python _published.py {"network": "torchvision:resnet18", "shape": [2, 3, 64, 64], "options": {}, "scale": 1.0} OUT
 
 `torchvision:googlenet/aux1` is a module of one, with inputs of this shape.
 
@@ -38,7 +38,7 @@ def main(asked: str, out: str) -> None:
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.running_mean.normal_(0, 0.1)
                 module.running_var.uniform_(0.5, 1.5)
-                module.weight.uniform_(0.5, 1.5)
+                module.weight.uniform_(0.5 * given["scale"], 1.5 * given["scale"])
                 module.bias.normal_(0, 0.1)
     x = torch.randn(given["shape"], requires_grad=True)
     y = network(x)

@@ -11,12 +11,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 
-def published(network: str, shape: tuple[int, ...], folder: Path, **options) -> tuple[dict, dict]:
-    """(state_dict, {input, output, grad}) of `torchvision:NAME` or `timm:NAME` with random weights."""
+def published(network: str, shape: tuple[int, ...], folder: Path, *, scale: float = 1.0,
+              **options) -> tuple[dict, dict]:
+    """(state_dict, {input, output, grad}) of `torchvision:NAME` or `timm:NAME` with random weights.
+
+    The scales of its normalisations are around `scale`: where depth multiplies rounding, smaller ones keep it small.
+    """
     python = os.environ.get("SHINSO_ORACLES_PYTHON")
     if not python:
         pytest.skip("SHINSO_ORACLES_PYTHON names no Python that has torchvision and timm")
-    asked, out = json.dumps({"network": network, "shape": shape, "options": options}), folder / "published.safetensors"
+    asked = json.dumps({"network": network, "shape": shape, "options": options, "scale": scale})
+    out = folder / "published.safetensors"
     subprocess.run([python, str(Path(__file__).with_name("_published.py")), asked, str(out)], check=True,
                    capture_output=True, text=True)
     tensors = load_file(out)

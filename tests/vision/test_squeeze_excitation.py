@@ -10,11 +10,16 @@ from shinso.nn.residual_block import Basic
 from shinso.vision import squeeze_excitation as senet
 from shinso.vision._cost import trained
 
+LEGACY = [pytest.param(f"legacy_seresnet{depth}", depth, "v1", marks=pytest.mark.slow if depth != 18 else ())
+          for depth in (18, 34, 50, 101, 152)]
 
-def test_timms_weights_give_timms_answers(tmp_path):
-    state, theirs = published("timm:seresnet50", (2, 3, 64, 64), tmp_path)
-    ours = senet.SEResNet(50)
-    renamed = senet.from_timm(state)
+
+@pytest.mark.parametrize(("name", "depth", "form"), [("seresnet50", 50, "v1.5"), *LEGACY])
+def test_timms_weights_give_timms_answers(tmp_path, name, depth, form):
+    """The gates of 101 layers with random weights of the usual size multiply the rounding of float32 by a million."""
+    state, theirs = published(f"timm:{name}", (2, 3, 64, 64), tmp_path, scale=0.3 if depth > 50 else 1.0)
+    ours = senet.SEResNet(depth, form=form)
+    renamed = ours.from_timm(state)
     ours.load_state_dict(renamed)
     assert trained(ours) == sum(renamed[name].numel() for name, _ in ours.named_parameters())
     computes(ours, theirs)

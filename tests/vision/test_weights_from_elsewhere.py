@@ -60,7 +60,7 @@ PUBLISHED = {
     "inception_resnet": ["timm:inception_resnet_v2"],
     "preact_resnet": ["timm:resnetv2_50"],
     "dual_path": [f"timm:dpn{n}" for n in (68, 92, 98, 107, 131)],
-    "squeeze_excitation": [f"timm:seresnet{depth}" for depth in (50, 101, 152)],
+    "squeeze_excitation": ["timm:seresnet50", *(f"timm:legacy_seresnet{n}" for n in (18, 34, 50, 101, 152))],
 }
 
 

@@ -152,9 +152,8 @@ def _namings(model: nn.Module, state: dict[str, Tensor]) -> Iterator[dict[str, T
     """The state with its own names, with torchvision's older ones renewed, and with timm's translated."""
     yield state
     yield {OLD_NAMES.sub(r"\1\2", name): value for name, value in state.items()}
-    kind = type(model)
-    translate: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None
-    translate = getattr(kind, "from_timm", getattr(sys.modules[kind.__module__], "from_timm", None))
+    translate: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None  # the network's own, or the family's
+    translate = getattr(model, "from_timm", getattr(sys.modules[type(model).__module__], "from_timm", None))
     if translate is not None:
         try:
             translated = translate(dict(state))

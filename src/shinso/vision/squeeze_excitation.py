@@ -10,11 +10,14 @@ shortcut h is added. The surprise is the price: ResNet-50 grows from 25.6 to 28.
 multiplications only by 0.06 %, because (2) is computed once for a picture and not at every place. It won the
 classification of ILSVRC 2017 with a top-5 error of 2.25 %, an ensemble's.
 
-The residual blocks are those of `nn.residual_block`; `from_timm` reads the files of timm's seresnet50 (those
-of 18 and 34 layers round the middle of the two maps to multiples of 8).
+The residual blocks are those of `nn.residual_block`. In v1, as the authors published it, the stride of a bottleneck is
+in the first 1x1 and the first pool has no border; v1.5 is the ResNet of today. `from_timm` reads timm's files of both:
+legacy_seresnet18 to 152 are v1 (in those of 18 and 34 layers, which are not the authors', f is rectified before it is
+weighed), seresnet50 is v1.5.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, final
 
 import torch
@@ -27,7 +30,7 @@ from shinso.core.place import Place
 from shinso.core.seed import drawing_from
 from shinso.learn.recognise import Recognition, recognise
 from shinso.learn.supervised import Supervised
-from shinso.nn.residual_block import Basic, Bottleneck, conv, draw_weights
+from shinso.nn.residual_block import Basic, Bottleneck, Form, conv, draw_weights
 from shinso.vision._cost import products, trained
 from shinso.vision.resnet import BLOCKS, ResNet
 
@@ -50,14 +53,15 @@ class SqueezeExcitation(nn.Module):
 
 @final
 class Weighed(nn.Module):
-    """(3): a residual block whose f is weighed before the addition."""
+    """(3): a residual block whose f, or with `rectified` max(f, 0), is weighed before the addition."""
 
-    def __init__(self, block: Basic | Bottleneck, channels: int, ratio: int):
+    def __init__(self, block: Basic | Bottleneck, channels: int, ratio: int, *, rectified: bool = False):
         super().__init__()
-        self.block, self.se = block, SqueezeExcitation(channels, ratio)
+        self.block, self.se, self.rectified = block, SqueezeExcitation(channels, ratio), rectified
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.block.skip(x) + self.se(self.block.residual(x)))  # (3)
+        f = self.block.residual(x)
+        return F.relu(self.block.skip(x) + self.se(F.relu(f) if self.rectified else f))  # (3)
 
 
 @final
@@ -65,19 +69,21 @@ class SEResNet(nn.Module):
     """(batch, channels, height, width) -> (batch, classes)."""
 
     def __init__(self, depth: Literal[18, 34, 50, 101, 152] = 50, channels: int = 3, classes: int = 1000, *,
-                 width: int = 64, ratio: int = 16, small: bool = False):
+                 width: int = 64, ratio: int = 16, small: bool = False, form: Form = "v1.5"):
         super().__init__()
+        self.form: Form = form
         first = conv(channels, width, 3) if small else conv(channels, width, 7, 2)
         self.stem = nn.Sequential(first, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
         if not small:
-            self.stem.append(nn.MaxPool2d(3, 2, 1))
-        kind = Basic if depth < 50 else Bottleneck
+            self.stem.append(nn.MaxPool2d(3, 2, ceil_mode=True) if form == "v1" else nn.MaxPool2d(3, 2, 1))
+        kind = Basic if depth < 50 else partial(Bottleneck, form=form)
+        expansion = 1 if depth < 50 else Bottleneck.expansion
         self.stages, entering = nn.ModuleList(), width
         for stage, number in enumerate(BLOCKS[depth]):
-            leaving, blocks = kind.expansion * width << stage, nn.Sequential()
+            leaving, blocks = expansion * width << stage, nn.Sequential()
             for k in range(number):
                 block = kind(entering, width << stage, 2 if stage and not k else 1)
-                blocks.append(Weighed(block, leaving, ratio))
+                blocks.append(Weighed(block, leaving, ratio, rectified=form == "v1" and depth < 50))
                 entering = leaving
             self.stages.append(blocks)
         self.fc = nn.Linear(entering, classes)
@@ -89,19 +95,29 @@ class SEResNet(nn.Module):
             x = stage(x)
         return self.fc(x.mean((2, 3)))
 
+    def from_timm(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The state under our names, if it is one of this form."""
+        return from_timm(state, self.form)
 
-def from_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state of timm's seresnet50 under the names of `SEResNet`; other names stay as they are."""
+
+def from_timm(state: dict[str, Tensor], form: Form = "v1.5") -> dict[str, Tensor]:
+    """A state of timm's seresnet50, or of its legacy_seresnets (v1), under our names; other names stay as they are."""
+    legacy = form == "v1"
+    stem = {"layer0.conv1": "stem.0", "layer0.bn1": "stem.1"} if legacy else {"conv1": "stem.0", "bn1": "stem.1"}
+    weighs, answers = ("se_module", "last_linear") if legacy else ("se", "fc")
     ours: dict[str, Tensor] = {}
     for name, tensor in state.items():
+        layer, _, part = name.rpartition(".")
         words = name.split(".")
-        if words[0] in ("conv1", "bn1"):
-            ours[".".join(["stem", "0" if words[0] == "conv1" else "1", *words[1:]])] = tensor
-        elif words[0].startswith("layer"):
-            place = f"stages.{int(words[0][5:]) - 1}.{words[1]}"
-            inner = words[2:] if words[2] == "se" else ["block", *words[2:]]
+        if layer in stem:
+            ours[f"{stem[layer]}.{part}"] = tensor
+        elif layer == answers:
+            ours[f"fc.{part}"] = tensor
+        elif words[0].startswith("layer") and len(words) > 3:
+            inner = ["se", *words[3:]] if words[2] == weighs else ["block", *words[2:]]
             # the two maps of (2) are 1x1 convolutions there
-            ours[".".join([place, *inner])] = tensor.flatten(1) if words[2] == "se" and tensor.dim() == 4 else tensor
+            value = tensor.flatten(1) if words[2] == weighs and tensor.dim() == 4 else tensor
+            ours[".".join([f"stages.{int(words[0][5:]) - 1}.{words[1]}", *inner])] = value
         else:
             ours[name] = tensor
     return ours
@@ -206,6 +222,8 @@ class Setup(Recognition):
     """how much narrower the middle of the two maps is than the channels"""
     stem: Literal["small", "imagenet"] = "imagenet"
     """3x3 for small pictures, or 7x7 with stride 2 and a pool"""
+    form: Literal["v1.5", "v1"] = "v1.5"
+    """v1.5: the stride of a bottleneck is in its 3x3; v1: as published in the first 1x1, after a pool without border"""
     batch_size: int = 64
 
 
@@ -223,6 +241,6 @@ def build(setup: Setup, place: Place = Place()) -> Supervised:  # noqa: B008 - a
         raise UserError("ratio", f"a width of {setup.width} maps cannot be made {setup.ratio} times narrower",
                         "give a ratio from 1 to the width")
     small = setup.stem == "small"
-    return recognise(setup, place, lambda about: SEResNet(setup.depth, about.shape[0], len(about.classes),
-                                                          width=setup.width, ratio=setup.ratio, small=small),
+    network = partial(SEResNet, setup.depth, width=setup.width, ratio=setup.ratio, small=small, form=setup.form)
+    return recognise(setup, place, lambda about: network(channels=about.shape[0], classes=len(about.classes)),
                      smallest=8 if small else 28)
