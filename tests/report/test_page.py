@@ -144,6 +144,7 @@ def test_panels_join_training_and_validation_and_choose_their_axis():
     first, second = panels(rows)
     assert (first.name, first.log, [c.split for c in first.curves]) == ("loss", True, ["train", "validation", "test"])
     assert first.curves[0].steps == (1, 2)
+    assert first.steps == second.steps == (1, 3)  # one axis for all
     assert (second.name, second.log) == ("b", False)
     assert not panels([{"step": 1, "moves": 1.0}, {"step": 2, "moves": 90.0}])[0].log  # a counter
     assert split_name("validation_return_mean") == ("return_mean", "validation")

@@ -12,8 +12,7 @@ MOST_POINTS = 500
 
 def chart(panel: Panel) -> str:
     """The SVG element: grid, ticks, a line per curve, and a dot with its value at every validation."""
-    first = min(curve.steps[0] for curve in panel.curves)
-    last = max(max(curve.steps[-1] for curve in panel.curves), first + 1)
+    first, last = panel.steps[0], max(panel.steps[1], panel.steps[0] + 1)
     low, high = _range(panel)
     x = _scale(first, last, LEFT, WIDTH - RIGHT)
     ends = (math.log10(low), math.log10(high)) if panel.log else (low, high)
@@ -27,7 +26,7 @@ def chart(panel: Panel) -> str:
     for tick in ticks:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{label(tick)}</text>')
-    for tick in even_ticks(first, last, 6):
+    for tick in even_ticks(first, last, min(6, last - first)):  # no half steps
         parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{label(tick)}</text>')
     for curve in panel.curves:
         parts += _drawn(curve, x, y)
@@ -87,9 +86,10 @@ def _drawn(curve: Curve, x, y) -> list[str]:
     steps, values = curve.steps[::stride], smoothed[::stride]
     parts.append(f'<path class="line {curve.split}" d="{_path(steps, values, x, y)}"/>')
     if curve.split != "train" and len(curve.steps) <= 80:
+        radius = 3 if len(curve.steps) > 20 else 4.5
         for step, value in zip(curve.steps, curve.values, strict=True):
-            tip = f"<title>{step}: {value:.5g}</title>"
-            parts.append(f'<circle class="{curve.split}" cx="{x(step):.1f}" cy="{y(value):.1f}" r="3">{tip}</circle>')
+            place, tip = f'cx="{x(step):.1f}" cy="{y(value):.1f}"', f"<title>{step}: {value:.5g}</title>"
+            parts.append(f'<circle class="{curve.split}" {place} r="{radius}">{tip}</circle>')
     return parts
 
 

@@ -47,6 +47,9 @@ def _draw(axes: Any, panel: Panel) -> None:
     if panel.log:
         axes.set_yscale("log")
     axes.set_title(_plain(panel.name.replace("_", " ")), fontsize=11, color=INK, loc="left")
+    first, last = panel.steps
+    room = max(1, last - first) * 0.04
+    axes.set_xlim(first - room, last + room)
     axes.set_xlabel("step", fontsize=9, color="#6b7280")
     axes.grid(True, which="major", color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)

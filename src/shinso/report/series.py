@@ -27,6 +27,8 @@ class Panel:
     name: str
     curves: tuple[Curve, ...]
     log: bool
+    steps: tuple[int, int]
+    """first and last of the run, so that all panels have one axis of steps"""
 
 
 def split_name(key: str) -> tuple[str, str]:
@@ -45,8 +47,9 @@ def panels(rows: Iterable[Mapping[str, Any]]) -> list[Panel]:
             if key != "step" and isinstance(value, (int, float)) and math.isfinite(value):
                 name, split = split_name(key)
                 found.setdefault(name, {}).setdefault(split, []).append((row["step"], float(value)))
+    steps = [step for splits in found.values() for points in splits.values() for step, _ in points]
     order = sorted(found, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
-    return [_panel(name, found[name]) for name in order]
+    return [_panel(name, found[name], (min(steps), max(steps))) for name in order]
 
 
 def smooth(values: Sequence[float], pieces: int = 30) -> list[float]:
@@ -72,7 +75,7 @@ def _within_blocks(values: Sequence[float], width: int) -> list[float]:
     return sums
 
 
-def _panel(name: str, splits: Mapping[str, list[tuple[int, float]]]) -> Panel:
+def _panel(name: str, splits: Mapping[str, list[tuple[int, float]]], steps: tuple[int, int]) -> Panel:
     curves = []
     for split in ("train", *SPLITS):
         points = splits.get(split, [])
@@ -80,4 +83,4 @@ def _panel(name: str, splits: Mapping[str, list[tuple[int, float]]]) -> Panel:
             curves.append(Curve(split, tuple(s for s, _ in points), tuple(v for _, v in points)))
     values = [value for curve in curves for value in curve.values]
     wide = min(values) > 0 and max(values) > LOG_FROM * min(values)
-    return Panel(name, tuple(curves), wide and curves[0].values[-1] < curves[0].values[0])
+    return Panel(name, tuple(curves), wide and curves[0].values[-1] < curves[0].values[0], steps)
