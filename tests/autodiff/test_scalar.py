@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shinso.autodiff.scalar import Value
@@ -17,6 +17,7 @@ def program(kind, x, w):
     return y + x.sin() * w.cos() + 2.0 ** (x * 0.1) + (x * x + 1.0) ** w
 
 
+@settings(deadline=None)
 @given(st.floats(-2, 2), st.floats(-2, 2))
 def test_derivatives_are_those_of_torch(a, b):
     ours, theirs = (Value(a), Value(b)), torch.tensor([a, b], dtype=torch.float64, requires_grad=True)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
@@ -16,6 +16,7 @@ SCORES = np.random.default_rng(0).normal(size=(97, 5))
 TARGETS = np.random.default_rng(1).integers(0, 5, 97)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 97), max_size=8))
 def test_any_batches_count_alike(cuts):
     edges, count = [0, *sorted(cuts), 97], Accuracy()

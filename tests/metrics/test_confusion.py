@@ -1,12 +1,13 @@
 """The confusion matrix counts every example once."""
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shinso.metrics.confusion import confusion, precision, recall
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=200))
 def test_rows_are_class_counts_and_the_trace_is_the_hits(pairs):
     targets = torch.tensor([t for t, _ in pairs], dtype=torch.int64)
