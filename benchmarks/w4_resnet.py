@@ -1,7 +1,7 @@
 """W4: ResNet-20 on CIFAR-10, batch 128, SGD with momentum, one thread, fp32 and bf16.
 
-After 160 steps the loss tells what was learned; the accuracy of one and the same program rises and falls by four points
-within thirty steps, because the running statistics lag behind the weights. What ten epochs learn is C6's question.
+After 160 steps the loss tells what was learned; the accuracy still scatters, by three points among the contestants in
+fp32, because the running statistics lag behind the weights. What ten epochs learn is C6's question.
 """
 
 from functools import partial

@@ -96,31 +96,26 @@ class SEResNet(nn.Module):
         return self.fc(x.mean((2, 3)))
 
     def from_timm(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The state under our names, if it is one of this form."""
-        return from_timm(state, self.form)
-
-
-def from_timm(state: dict[str, Tensor], form: Form = "v1.5") -> dict[str, Tensor]:
-    """A state of timm's seresnet50, or of its legacy_seresnets (v1), under our names; other names stay as they are."""
-    legacy = form == "v1"
-    stem = {"layer0.conv1": "stem.0", "layer0.bn1": "stem.1"} if legacy else {"conv1": "stem.0", "bn1": "stem.1"}
-    weighs, answers = ("se_module", "last_linear") if legacy else ("se", "fc")
-    ours: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        layer, _, part = name.rpartition(".")
-        words = name.split(".")
-        if layer in stem:
-            ours[f"{stem[layer]}.{part}"] = tensor
-        elif layer == answers:
-            ours[f"fc.{part}"] = tensor
-        elif words[0].startswith("layer") and len(words) > 3:
-            inner = ["se", *words[3:]] if words[2] == weighs else ["block", *words[2:]]
-            # the two maps of (2) are 1x1 convolutions there
-            value = tensor.flatten(1) if words[2] == weighs and tensor.dim() == 4 else tensor
-            ours[".".join([f"stages.{int(words[0][5:]) - 1}.{words[1]}", *inner])] = value
-        else:
-            ours[name] = tensor
-    return ours
+        """A state of timm's seresnet50, or for v1 of a legacy_seresnet, under our names; other names stay."""
+        legacy = self.form == "v1"
+        stem = {"layer0.conv1": "stem.0", "layer0.bn1": "stem.1"} if legacy else {"conv1": "stem.0", "bn1": "stem.1"}
+        weighs, answers = ("se_module", "last_linear") if legacy else ("se", "fc")
+        ours: dict[str, Tensor] = {}
+        for name, tensor in state.items():
+            layer, _, part = name.rpartition(".")
+            words = name.split(".")
+            if layer in stem:
+                ours[f"{stem[layer]}.{part}"] = tensor
+            elif layer == answers:
+                ours[f"fc.{part}"] = tensor
+            elif words[0].startswith("layer") and len(words) > 3:
+                inner = ["se", *words[3:]] if words[2] == weighs else ["block", *words[2:]]
+                # the two maps of (2) are 1x1 convolutions there
+                value = tensor.flatten(1) if words[2] == weighs and tensor.dim() == 4 else tensor
+                ours[".".join([f"stages.{int(words[0][5:]) - 1}.{words[1]}", *inner])] = value
+            else:
+                ours[name] = tensor
+        return ours
 
 
 def parameters_50() -> Check:
